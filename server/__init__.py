@@ -1,0 +1,1 @@
+"""The facestream server: frames in, names out."""

@@ -1,0 +1,1 @@
+"""Model folders: the default catalogue, fetching, converting, verifying."""

@@ -1,0 +1,1 @@
+"""Vision, inference and identity composed: one image, one enrolment, one camera session."""

@@ -1,0 +1,1 @@
+"""The only code that knows grpc and facestream.v1."""

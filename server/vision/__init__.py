@@ -1,0 +1,1 @@
+"""Pictures: decode, find, align and judge faces. Pure numpy and OpenCV."""
