@@ -128,9 +128,7 @@ class Faces:
     @staticmethod
     def none() -> Faces:
         """No faces."""
-        return Faces(
-            np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
-        )
+        return Faces(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,113 @@
+"""Encoded bytes to pixels, within limits that are checked before a native decoder sees the bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from server.domain import Codec, EncodedImage, Image
+from server.errors import ImageError
+from server.vision.header import read_header
+
+_MAX_JPEG_SCANS = 100
+"""Each scan of a progressive JPEG walks the whole picture again; encoders write about ten."""
+
+_MAX_PIXELS_PER_BYTE = 1000
+"""A Huffman-coded JPEG spends at least one bit on each 8x8 block of a plane: under 500 pixels a byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What an image may cost.
+
+    Attributes:
+        max_bytes: encoded size in bytes.
+        max_pixels: width times height.
+    """
+
+    max_bytes: int = 16 * 2**20
+    max_pixels: int = 2**25
+
+
+def decode(image: EncodedImage, limits: ImageLimits) -> Image:
+    """The pixels of an image, (H, W, 3) uint8 BGR, upright after its EXIF orientation.
+
+    Raises:
+        ImageError: empty, over a limit, of another format than declared or supported, or damaged.
+    """
+    if not image.data:
+        raise ImageError("IMAGE_EMPTY", "the image has no bytes; send a JPEG, a PNG or raw BGR pixels")
+    if len(image.data) > limits.max_bytes:
+        raise ImageError(
+            "IMAGE_BYTES_EXCEEDED",
+            f"the image has {len(image.data)} bytes, the limit is {limits.max_bytes}; send it smaller",
+        )
+    if image.codec is Codec.BGR24:
+        return _raw(image, limits)
+    return _compressed(image, limits)
+
+
+def _check_pixels(width: int, height: int, limits: ImageLimits) -> None:
+    if width * height > limits.max_pixels:
+        raise ImageError(
+            "IMAGE_PIXELS_EXCEEDED",
+            f"the image claims {width}x{height} pixels, the limit is {limits.max_pixels} in all; send it smaller",
+        )
+
+
+def _raw(image: EncodedImage, limits: ImageLimits) -> Image:
+    if image.width <= 0 or image.height <= 0:
+        raise ImageError(
+            "RAW_SIZE_MISSING",
+            f"raw pixels need a width and a height above 0, not {image.width}x{image.height}",
+        )
+    _check_pixels(image.width, image.height, limits)
+    wanted = image.width * image.height * 3
+    if len(image.data) != wanted:
+        raise ImageError(
+            "RAW_SIZE_MISMATCH",
+            f"{image.width}x{image.height} raw BGR pixels are {wanted} bytes, not {len(image.data)}",
+        )
+    return np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
+
+
+def _compressed(image: EncodedImage, limits: ImageLimits) -> Image:
+    header = read_header(image.data)
+    if image.codec not in (Codec.UNSPECIFIED, header.codec):
+        raise ImageError(
+            "IMAGE_FORMAT_MISMATCH",
+            f"the image is declared as {image.codec.value} but is {header.codec.value}; declare what it is",
+        )
+    _check_pixels(header.width, header.height, limits)
+    if header.codec is Codec.JPEG:
+        _check_jpeg_cost(image.data, header.width * header.height)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise _undecodable(header.codec) from error
+    if pixels is None:
+        raise _undecodable(header.codec)
+    return np.asarray(pixels, np.uint8)
+
+
+def _check_jpeg_cost(data: bytes, pixels: int) -> None:
+    if pixels > _MAX_PIXELS_PER_BYTE * len(data):
+        raise ImageError(
+            "IMAGE_DAMAGED",
+            f"{len(data)} bytes can't hold the {pixels} pixels that the JPEG claims; send the original file",
+        )
+    scans = data.count(b"\xff\xda")
+    if scans > _MAX_JPEG_SCANS:
+        raise ImageError(
+            "IMAGE_TOO_COMPLEX",
+            f"the JPEG has {scans} scans, the limit is {_MAX_JPEG_SCANS}; save it as baseline JPEG",
+        )
+
+
+def _undecodable(codec: Codec) -> ImageError:
+    return ImageError(
+        "IMAGE_DAMAGED",
+        f"the {codec.value} is cut off or damaged and can't be decoded; send the original file",
+    )

@@ -1,0 +1,74 @@
+"""Images and crops to a network's input, exactly as its manifest says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from server.domain import ColourOrder, Faces, Image, PixelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """An image fitted into the top left of a network's input.
+
+    Attributes:
+        width: of the input, pixels.
+        height: of the input, pixels.
+        scale: pixels of the input per pixel of the image.
+    """
+
+    width: int
+    height: int
+    scale: float
+
+    def to_image(self, faces: Faces) -> Faces:
+        """Faces in pixels of the input, as faces in pixels of the image."""
+        return Faces(
+            (faces.boxes / self.scale).astype(np.float32),
+            (faces.landmarks / self.scale).astype(np.float32),
+            faces.scores,
+        )
+
+
+def letterbox_for(image: Image, *, longest_side: int, multiple: int) -> Letterbox:
+    """The smallest input that holds an image whose longer side is at most `longest_side` pixels.
+
+    Images are shrunk, never enlarged; both sides of the input are rounded up to a multiple.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, longest_side / max(height, width))
+    sides = (max(1, round(side * scale)) for side in (width, height))
+    padded_width, padded_height = (-(-side // multiple) * multiple for side in sides)
+    return Letterbox(padded_width, padded_height, scale)
+
+
+def fit(image: Image, box: Letterbox) -> Image:
+    """The image, shrunk and padded with black to the letterbox: (height, width, 3) uint8 BGR."""
+    canvas = np.zeros((box.height, box.width, 3), np.uint8)
+    width = min(box.width, max(1, round(image.shape[1] * box.scale)))
+    height = min(box.height, max(1, round(image.shape[0] * box.scale)))
+    inside = canvas[:height, :width]
+    if box.scale == 1.0:
+        inside[:] = image
+    else:
+        cv2.resize(image, (width, height), dst=inside, interpolation=cv2.INTER_AREA)
+    return canvas
+
+
+def to_tensor(images: Sequence[Image] | NDArray[np.uint8], pixels: PixelSpec) -> NDArray[np.float32]:
+    """Images of one size as (N, 3, H, W) float32: (value - mean) / std in the network's colour order.
+
+    Args:
+        images: N images (H, W, 3) uint8 BGR, N >= 1.
+        pixels: the network's wish.
+    """
+    swap = pixels.colour is ColourOrder.RGB
+    blob = np.asarray(cv2.dnn.blobFromImages(list(images), mean=pixels.mean, swapRB=swap), np.float32)
+    if pixels.std != (1.0, 1.0, 1.0):
+        blob /= np.asarray(pixels.std, np.float32)[:, None, None]
+    return blob
