@@ -1,0 +1,1 @@
+"""Published weights become ONNX files that every runtime loads, with a free batch dimension."""
