@@ -1,0 +1,1 @@
+"""Builds, trains, evaluates and exports FaceNet embedders (Schroff, Kalenichenko, Philbin 2015)."""
