@@ -75,6 +75,19 @@ class PixelSpec:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
+class Decoding(Enum):
+    """How a detector's output tensors become faces; it fixes their order.
+
+    YUNET: cls_8, cls_16, cls_32, obj_8, obj_16, obj_32, bbox_8, bbox_16, bbox_32, kps_8, kps_16, kps_32, each
+    (N, cells, 1 | 1 | 4 | 10) with the cells of the stride row by row.
+    CENTERFACE: heat map (N, 1, h, w), log-scale (N, 2, h, w), offset (N, 2, h, w), landmarks (N, 10, h, w), where h
+    and w are a quarter of the input's.
+    """
+
+    YUNET = "yunet"
+    CENTERFACE = "centerface"
+
+
 @dataclass(frozen=True, slots=True)
 class AlignmentTemplate:
     """Where the five landmarks lie in an aligned crop.

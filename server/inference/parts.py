@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from enum import Enum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from server.domain import ColourOrder
+from server.domain import ColourOrder, Decoding
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 
@@ -24,19 +23,6 @@ class Part(BaseModel):
     """What all parts of a manifest have in common."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Decoding(Enum):
-    """How a detector's tensors become faces; the order of its `outputs` is fixed by this.
-
-    YUNET: cls_8, cls_16, cls_32, obj_8, obj_16, obj_32, bbox_8, bbox_16, bbox_32, kps_8, kps_16, kps_32, each
-    (N, cells, 1 | 1 | 4 | 10) with the cells of the stride row by row.
-    CENTERFACE: heat map (N, 1, h, w), log-scale (N, 2, h, w), offset (N, 2, h, w), landmarks (N, 10, h, w), where h
-    and w are a quarter of the input's.
-    """
-
-    YUNET = "yunet"
-    CENTERFACE = "centerface"
 
 
 OUTPUT_COUNT = {Decoding.YUNET: 12, Decoding.CENTERFACE: 4}

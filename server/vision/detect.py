@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from server.domain import Faces
+from server.domain import Decoding, Faces
 
 Floats = NDArray[np.float32]
 
 _YUNET_STRIDES = (8, 16, 32)
 _CENTERFACE_STRIDE = 4
-
-
-class Decoding(Enum):
-    """How a detector's outputs are laid out."""
-
-    YUNET = "yunet"
-    CENTERFACE = "centerface"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,15 +27,15 @@ from facestream.v1 import image_pb2 as facestream_dot_v1_dot_image__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x61\x63\x65stream/v1/gallery.proto\x12\rfacestream.v1\x1a\x18\x66\x61\x63\x65stream/v1/face.proto\x1a\x19\x66\x61\x63\x65stream/v1/image.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x01\n\x08Identity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x16\n\x0etemplate_count\x18\x03 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x01\n\x08Template\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\'\n\x07quality\x18\x03 \x01(\x0b\x32\x16.facestream.v1.Quality\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x0e\x45nrolmentPhoto\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.facestream.v1.Image\x12\x0e\n\x06source\x18\x02 \x01(\t\"\x92\x01\n\x14\x45nrolIdentityRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12\x10\n\x08identity\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12-\n\x06photos\x18\x04 \x03(\x0b\x32\x1d.facestream.v1.EnrolmentPhoto\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"\x98\x01\n\x0cPhotoOutcome\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12,\n\x07refusal\x18\x03 \x01(\x0e\x32\x1b.facestream.v1.PhotoRefusal\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\'\n\x07quality\x18\x05 \x01(\x0b\x32\x16.facestream.v1.Quality\"\x89\x01\n\x15\x45nrolIdentityResponse\x12)\n\x08identity\x18\x01 \x01(\x0b\x32\x17.facestream.v1.Identity\x12+\n\x06photos\x18\x02 \x03(\x0b\x32\x1b.facestream.v1.PhotoOutcome\x12\x18\n\x10gallery_revision\x18\x03 \x01(\x03\"n\n\x15ListIdentitiesRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x1d\n\x15\x64isplay_name_contains\x18\x04 \x01(\t\"^\n\x16ListIdentitiesResponse\x12+\n\nidentities\x18\x01 \x03(\x0b\x32\x17.facestream.v1.Identity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12GetIdentityRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"l\n\x13GetIdentityResponse\x12)\n\x08identity\x18\x01 \x01(\x0b\x32\x17.facestream.v1.Identity\x12*\n\ttemplates\x18\x02 \x03(\x0b\x32\x17.facestream.v1.Template\"O\n\x15RenameIdentityRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"]\n\x16RenameIdentityResponse\x12)\n\x08identity\x18\x01 \x01(\x0b\x32\x17.facestream.v1.Identity\x12\x18\n\x10gallery_revision\x18\x02 \x01(\x03\"9\n\x15\x44\x65leteIdentityRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x82\x01\n\x0f\x44\x65letionReceipt\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0etemplate_count\x18\x02 \x01(\x05\x12/\n\x0b\x64\x65lete_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10gallery_revision\x18\x04 \x01(\x03\"I\n\x16\x44\x65leteIdentityResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.facestream.v1.DeletionReceipt\"r\n\x17SearchIdentitiesRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12#\n\x05image\x18\x02 \x01(\x0b\x32\x14.facestream.v1.Image\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x12\n\ntarget_far\x18\x04 \x01(\x01\"}\n\x0fSearchCandidate\x12)\n\x08identity\x18\x01 \x01(\x0b\x32\x17.facestream.v1.Identity\x12\x10\n\x08\x64istance\x18\x02 \x01(\x02\x12\x13\n\x0btemplate_id\x18\x03 \x01(\t\x12\x18\n\x10within_threshold\x18\x04 \x01(\x08\"g\n\x0e\x46\x61\x63\x65\x43\x61ndidates\x12!\n\x04\x66\x61\x63\x65\x18\x01 \x01(\x0b\x32\x13.facestream.v1.Face\x12\x32\n\ncandidates\x18\x02 \x03(\x0b\x32\x1e.facestream.v1.SearchCandidate\"u\n\x18SearchIdentitiesResponse\x12,\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x1d.facestream.v1.FaceCandidates\x12\x11\n\tthreshold\x18\x02 \x01(\x02\x12\x18\n\x10gallery_revision\x18\x03 \x01(\x03\".\n\x1bGetGalleryStatisticsRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\"\xe2\x01\n\x1cGetGalleryStatisticsResponse\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12\x16\n\x0eidentity_count\x18\x02 \x01(\x03\x12\x16\n\x0etemplate_count\x18\x03 \x01(\x03\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\t\x12\x11\n\tthreshold\x18\x06 \x01(\x02\x12\x12\n\ntarget_far\x18\x07 \x01(\x01\x12\x18\n\x10index_base_count\x18\x08 \x01(\x03\x12\x19\n\x11index_delta_count\x18\t \x01(\x03*\x80\x03\n\x0cPhotoRefusal\x12\x1d\n\x19PHOTO_REFUSAL_UNSPECIFIED\x10\x00\x12\x1c\n\x18PHOTO_REFUSAL_UNREADABLE\x10\x01\x12\x19\n\x15PHOTO_REFUSAL_NO_FACE\x10\x02\x12 \n\x1cPHOTO_REFUSAL_MULTIPLE_FACES\x10\x03\x12\x1b\n\x17PHOTO_REFUSAL_TOO_SMALL\x10\x04\x12\x1d\n\x19PHOTO_REFUSAL_TOO_BLURRED\x10\x05\x12\x1d\n\x19PHOTO_REFUSAL_TURNED_AWAY\x10\x06\x12\x1b\n\x17PHOTO_REFUSAL_BADLY_LIT\x10\x07\x12 \n\x1cPHOTO_REFUSAL_UNCERTAIN_FACE\x10\x08\x12\x1b\n\x17PHOTO_REFUSAL_DUPLICATE\x10\t\x12\x1f\n\x1bPHOTO_REFUSAL_SOMEBODY_ELSE\x10\n\x12\x1e\n\x1aPHOTO_REFUSAL_INCONSISTENT\x10\x0b\x32\xb5\x05\n\x0eGalleryService\x12Z\n\rEnrolIdentity\x12#.facestream.v1.EnrolIdentityRequest\x1a$.facestream.v1.EnrolIdentityResponse\x12]\n\x0eListIdentities\x12$.facestream.v1.ListIdentitiesRequest\x1a%.facestream.v1.ListIdentitiesResponse\x12T\n\x0bGetIdentity\x12!.facestream.v1.GetIdentityRequest\x1a\".facestream.v1.GetIdentityResponse\x12]\n\x0eRenameIdentity\x12$.facestream.v1.RenameIdentityRequest\x1a%.facestream.v1.RenameIdentityResponse\x12]\n\x0e\x44\x65leteIdentity\x12$.facestream.v1.DeleteIdentityRequest\x1a%.facestream.v1.DeleteIdentityResponse\x12\x63\n\x10SearchIdentities\x12&.facestream.v1.SearchIdentitiesRequest\x1a\'.facestream.v1.SearchIdentitiesResponse\x12o\n\x14GetGalleryStatistics\x12*.facestream.v1.GetGalleryStatisticsRequest\x1a+.facestream.v1.GetGalleryStatisticsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x61\x63\x65stream/v1/gallery.proto\x12\rfacestream.v1\x1a\x18\x66\x61\x63\x65stream/v1/face.proto\x1a\x19\x66\x61\x63\x65stream/v1/image.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x01\n\x08Identity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x16\n\x0etemplate_count\x18\x03 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x01\n\x08Template\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\'\n\x07quality\x18\x03 \x01(\x0b\x32\x16.facestream.v1.Quality\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x0e\x45nrolmentPhoto\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.facestream.v1.Image\x12\x0e\n\x06source\x18\x02 \x01(\t\"\xac\x01\n\x14\x45nrolIdentityRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12\x10\n\x08identity\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12-\n\x06photos\x18\x04 \x03(\x0b\x32\x1d.facestream.v1.EnrolmentPhoto\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x18\n\x10\x61llow_lookalikes\x18\x06 \x01(\x08\"\x98\x01\n\x0cPhotoOutcome\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12,\n\x07refusal\x18\x03 \x01(\x0e\x32\x1b.facestream.v1.PhotoRefusal\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\'\n\x07quality\x18\x05 \x01(\x0b\x32\x16.facestream.v1.Quality\"\x89\x01\n\x15\x45nrolIdentityResponse\x12)\n\x08identity\x18\x01 \x01(\x0b\x32\x17.facestream.v1.Identity\x12+\n\x06photos\x18\x02 \x03(\x0b\x32\x1b.facestream.v1.PhotoOutcome\x12\x18\n\x10gallery_revision\x18\x03 \x01(\x03\"n\n\x15ListIdentitiesRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x1d\n\x15\x64isplay_name_contains\x18\x04 \x01(\t\"^\n\x16ListIdentitiesResponse\x12+\n\nidentities\x18\x01 \x03(\x0b\x32\x17.facestream.v1.Identity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12GetIdentityRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"l\n\x13GetIdentityResponse\x12)\n\x08identity\x18\x01 \x01(\x0b\x32\x17.facestream.v1.Identity\x12*\n\ttemplates\x18\x02 \x03(\x0b\x32\x17.facestream.v1.Template\"O\n\x15RenameIdentityRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"]\n\x16RenameIdentityResponse\x12)\n\x08identity\x18\x01 \x01(\x0b\x32\x17.facestream.v1.Identity\x12\x18\n\x10gallery_revision\x18\x02 \x01(\x03\"9\n\x15\x44\x65leteIdentityRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x82\x01\n\x0f\x44\x65letionReceipt\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0etemplate_count\x18\x02 \x01(\x05\x12/\n\x0b\x64\x65lete_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10gallery_revision\x18\x04 \x01(\x03\"I\n\x16\x44\x65leteIdentityResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.facestream.v1.DeletionReceipt\"r\n\x17SearchIdentitiesRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12#\n\x05image\x18\x02 \x01(\x0b\x32\x14.facestream.v1.Image\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x12\n\ntarget_far\x18\x04 \x01(\x01\"}\n\x0fSearchCandidate\x12)\n\x08identity\x18\x01 \x01(\x0b\x32\x17.facestream.v1.Identity\x12\x10\n\x08\x64istance\x18\x02 \x01(\x02\x12\x13\n\x0btemplate_id\x18\x03 \x01(\t\x12\x18\n\x10within_threshold\x18\x04 \x01(\x08\"g\n\x0e\x46\x61\x63\x65\x43\x61ndidates\x12!\n\x04\x66\x61\x63\x65\x18\x01 \x01(\x0b\x32\x13.facestream.v1.Face\x12\x32\n\ncandidates\x18\x02 \x03(\x0b\x32\x1e.facestream.v1.SearchCandidate\"u\n\x18SearchIdentitiesResponse\x12,\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x1d.facestream.v1.FaceCandidates\x12\x11\n\tthreshold\x18\x02 \x01(\x02\x12\x18\n\x10gallery_revision\x18\x03 \x01(\x03\".\n\x1bGetGalleryStatisticsRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\"\xe2\x01\n\x1cGetGalleryStatisticsResponse\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12\x16\n\x0eidentity_count\x18\x02 \x01(\x03\x12\x16\n\x0etemplate_count\x18\x03 \x01(\x03\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\t\x12\x11\n\tthreshold\x18\x06 \x01(\x02\x12\x12\n\ntarget_far\x18\x07 \x01(\x01\x12\x18\n\x10index_base_count\x18\x08 \x01(\x03\x12\x19\n\x11index_delta_count\x18\t \x01(\x03*\x80\x03\n\x0cPhotoRefusal\x12\x1d\n\x19PHOTO_REFUSAL_UNSPECIFIED\x10\x00\x12\x1c\n\x18PHOTO_REFUSAL_UNREADABLE\x10\x01\x12\x19\n\x15PHOTO_REFUSAL_NO_FACE\x10\x02\x12 \n\x1cPHOTO_REFUSAL_MULTIPLE_FACES\x10\x03\x12\x1b\n\x17PHOTO_REFUSAL_TOO_SMALL\x10\x04\x12\x1d\n\x19PHOTO_REFUSAL_TOO_BLURRED\x10\x05\x12\x1d\n\x19PHOTO_REFUSAL_TURNED_AWAY\x10\x06\x12\x1b\n\x17PHOTO_REFUSAL_BADLY_LIT\x10\x07\x12 \n\x1cPHOTO_REFUSAL_UNCERTAIN_FACE\x10\x08\x12\x1b\n\x17PHOTO_REFUSAL_DUPLICATE\x10\t\x12\x1f\n\x1bPHOTO_REFUSAL_SOMEBODY_ELSE\x10\n\x12\x1e\n\x1aPHOTO_REFUSAL_INCONSISTENT\x10\x0b\x32\xb5\x05\n\x0eGalleryService\x12Z\n\rEnrolIdentity\x12#.facestream.v1.EnrolIdentityRequest\x1a$.facestream.v1.EnrolIdentityResponse\x12]\n\x0eListIdentities\x12$.facestream.v1.ListIdentitiesRequest\x1a%.facestream.v1.ListIdentitiesResponse\x12T\n\x0bGetIdentity\x12!.facestream.v1.GetIdentityRequest\x1a\".facestream.v1.GetIdentityResponse\x12]\n\x0eRenameIdentity\x12$.facestream.v1.RenameIdentityRequest\x1a%.facestream.v1.RenameIdentityResponse\x12]\n\x0e\x44\x65leteIdentity\x12$.facestream.v1.DeleteIdentityRequest\x1a%.facestream.v1.DeleteIdentityResponse\x12\x63\n\x10SearchIdentities\x12&.facestream.v1.SearchIdentitiesRequest\x1a\'.facestream.v1.SearchIdentitiesResponse\x12o\n\x14GetGalleryStatistics\x12*.facestream.v1.GetGalleryStatisticsRequest\x1a+.facestream.v1.GetGalleryStatisticsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'facestream.v1.gallery_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PHOTOREFUSAL']._serialized_start=2491
-  _globals['_PHOTOREFUSAL']._serialized_end=2875
+  _globals['_PHOTOREFUSAL']._serialized_start=2517
+  _globals['_PHOTOREFUSAL']._serialized_end=2901
   _globals['_IDENTITY']._serialized_start=133
   _globals['_IDENTITY']._serialized_end=301
   _globals['_TEMPLATE']._serialized_start=304
@@ -43,41 +43,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENROLMENTPHOTO']._serialized_start=434
   _globals['_ENROLMENTPHOTO']._serialized_end=503
   _globals['_ENROLIDENTITYREQUEST']._serialized_start=506
-  _globals['_ENROLIDENTITYREQUEST']._serialized_end=652
-  _globals['_PHOTOOUTCOME']._serialized_start=655
-  _globals['_PHOTOOUTCOME']._serialized_end=807
-  _globals['_ENROLIDENTITYRESPONSE']._serialized_start=810
-  _globals['_ENROLIDENTITYRESPONSE']._serialized_end=947
-  _globals['_LISTIDENTITIESREQUEST']._serialized_start=949
-  _globals['_LISTIDENTITIESREQUEST']._serialized_end=1059
-  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=1061
-  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=1155
-  _globals['_GETIDENTITYREQUEST']._serialized_start=1157
-  _globals['_GETIDENTITYREQUEST']._serialized_end=1191
-  _globals['_GETIDENTITYRESPONSE']._serialized_start=1193
-  _globals['_GETIDENTITYRESPONSE']._serialized_end=1301
-  _globals['_RENAMEIDENTITYREQUEST']._serialized_start=1303
-  _globals['_RENAMEIDENTITYREQUEST']._serialized_end=1382
-  _globals['_RENAMEIDENTITYRESPONSE']._serialized_start=1384
-  _globals['_RENAMEIDENTITYRESPONSE']._serialized_end=1477
-  _globals['_DELETEIDENTITYREQUEST']._serialized_start=1479
-  _globals['_DELETEIDENTITYREQUEST']._serialized_end=1536
-  _globals['_DELETIONRECEIPT']._serialized_start=1539
-  _globals['_DELETIONRECEIPT']._serialized_end=1669
-  _globals['_DELETEIDENTITYRESPONSE']._serialized_start=1671
-  _globals['_DELETEIDENTITYRESPONSE']._serialized_end=1744
-  _globals['_SEARCHIDENTITIESREQUEST']._serialized_start=1746
-  _globals['_SEARCHIDENTITIESREQUEST']._serialized_end=1860
-  _globals['_SEARCHCANDIDATE']._serialized_start=1862
-  _globals['_SEARCHCANDIDATE']._serialized_end=1987
-  _globals['_FACECANDIDATES']._serialized_start=1989
-  _globals['_FACECANDIDATES']._serialized_end=2092
-  _globals['_SEARCHIDENTITIESRESPONSE']._serialized_start=2094
-  _globals['_SEARCHIDENTITIESRESPONSE']._serialized_end=2211
-  _globals['_GETGALLERYSTATISTICSREQUEST']._serialized_start=2213
-  _globals['_GETGALLERYSTATISTICSREQUEST']._serialized_end=2259
-  _globals['_GETGALLERYSTATISTICSRESPONSE']._serialized_start=2262
-  _globals['_GETGALLERYSTATISTICSRESPONSE']._serialized_end=2488
-  _globals['_GALLERYSERVICE']._serialized_start=2878
-  _globals['_GALLERYSERVICE']._serialized_end=3571
+  _globals['_ENROLIDENTITYREQUEST']._serialized_end=678
+  _globals['_PHOTOOUTCOME']._serialized_start=681
+  _globals['_PHOTOOUTCOME']._serialized_end=833
+  _globals['_ENROLIDENTITYRESPONSE']._serialized_start=836
+  _globals['_ENROLIDENTITYRESPONSE']._serialized_end=973
+  _globals['_LISTIDENTITIESREQUEST']._serialized_start=975
+  _globals['_LISTIDENTITIESREQUEST']._serialized_end=1085
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=1087
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=1181
+  _globals['_GETIDENTITYREQUEST']._serialized_start=1183
+  _globals['_GETIDENTITYREQUEST']._serialized_end=1217
+  _globals['_GETIDENTITYRESPONSE']._serialized_start=1219
+  _globals['_GETIDENTITYRESPONSE']._serialized_end=1327
+  _globals['_RENAMEIDENTITYREQUEST']._serialized_start=1329
+  _globals['_RENAMEIDENTITYREQUEST']._serialized_end=1408
+  _globals['_RENAMEIDENTITYRESPONSE']._serialized_start=1410
+  _globals['_RENAMEIDENTITYRESPONSE']._serialized_end=1503
+  _globals['_DELETEIDENTITYREQUEST']._serialized_start=1505
+  _globals['_DELETEIDENTITYREQUEST']._serialized_end=1562
+  _globals['_DELETIONRECEIPT']._serialized_start=1565
+  _globals['_DELETIONRECEIPT']._serialized_end=1695
+  _globals['_DELETEIDENTITYRESPONSE']._serialized_start=1697
+  _globals['_DELETEIDENTITYRESPONSE']._serialized_end=1770
+  _globals['_SEARCHIDENTITIESREQUEST']._serialized_start=1772
+  _globals['_SEARCHIDENTITIESREQUEST']._serialized_end=1886
+  _globals['_SEARCHCANDIDATE']._serialized_start=1888
+  _globals['_SEARCHCANDIDATE']._serialized_end=2013
+  _globals['_FACECANDIDATES']._serialized_start=2015
+  _globals['_FACECANDIDATES']._serialized_end=2118
+  _globals['_SEARCHIDENTITIESRESPONSE']._serialized_start=2120
+  _globals['_SEARCHIDENTITIESRESPONSE']._serialized_end=2237
+  _globals['_GETGALLERYSTATISTICSREQUEST']._serialized_start=2239
+  _globals['_GETGALLERYSTATISTICSREQUEST']._serialized_end=2285
+  _globals['_GETGALLERYSTATISTICSRESPONSE']._serialized_start=2288
+  _globals['_GETGALLERYSTATISTICSRESPONSE']._serialized_end=2514
+  _globals['_GALLERYSERVICE']._serialized_start=2904
+  _globals['_GALLERYSERVICE']._serialized_end=3597
 # @@protoc_insertion_point(module_scope)

@@ -201,6 +201,7 @@ class EnrolIdentityRequest(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     PHOTOS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ALLOW_LOOKALIKES_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     """Gallery; empty means tenants/default/galleries/default."""
     identity: _builtins.str
@@ -209,6 +210,10 @@ class EnrolIdentityRequest(_message.Message):
     """Name of a new person; must be empty when `identity` is set."""
     request_id: _builtins.str
     """A UUID chosen by the client. A repeated request with the same id gets the first answer again and changes nothing."""
+    allow_lookalikes: _builtins.bool
+    """Accept a face that is near enough to another enrolled person to be taken for them, such as a twin. Both will be
+    answered as ambiguous where they cannot be told apart.
+    """
     @_builtins.property
     def photos(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnrolmentPhoto]:
         """1 to 64 photographs."""
@@ -221,10 +226,11 @@ class EnrolIdentityRequest(_message.Message):
         display_name: _builtins.str = ...,
         photos: _abc.Iterable[Global___EnrolmentPhoto] | None = ...,
         request_id: _builtins.str = ...,
+        allow_lookalikes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "gallery", b"gallery", "identity", b"identity", "photos", b"photos", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_lookalikes", b"allow_lookalikes", "display_name", b"display_name", "gallery", b"gallery", "identity", b"identity", "photos", b"photos", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

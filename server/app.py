@@ -1,0 +1,273 @@
+"""The composition root: builds everything, starts it in order, stops it in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import cast
+from wsgiref.simple_server import WSGIServer
+
+import cv2
+import grpc
+from facestream.v1 import gallery_pb2_grpc, recognition_pb2_grpc, server_pb2, server_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import start_http_server
+
+from server.errors import ConflictError, InvalidInputError
+from server.identity.gallery import Galleries
+from server.inference.load import Runtime
+from server.pipeline.enrol import EnrolmentRule
+from server.pipeline.enrolment import Enroller
+from server.pipeline.load import LoadedVision, ModelChoice, load_vision
+from server.pipeline.recognise import Recogniser, RecognitionRule
+from server.rpc.gallery import MAX_PHOTOS, GalleryServicer
+from server.rpc.health import HEALTH_SERVICE, Health
+from server.rpc.info import ServerServicer
+from server.rpc.interceptors import CallInterceptor
+from server.rpc.late import LateServices
+from server.rpc.recognition import RecognitionServicer, Streams
+from server.rpc.stream import StreamClock, StreamLimits
+from server.settings import Settings
+from server.telemetry import Metrics
+from server.vision.decode import ImageLimits
+
+_log = logging.getLogger(__name__)
+
+_SERVICES = (
+    "facestream.v1.RecognitionService",
+    "facestream.v1.GalleryService",
+    "facestream.v1.ServerService",
+)
+_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a running server is made of."""
+
+    settings: Settings
+    loaded: LoadedVision
+    galleries: Galleries
+    frames: ThreadPoolExecutor
+    writes: ThreadPoolExecutor
+    metrics: Metrics
+    streams: Streams
+
+
+async def serve(settings: Settings) -> None:
+    """Runs a server until SIGTERM or SIGINT.
+
+    The port is open at once and health says NOT_SERVING; once the models are warm and the gallery is loaded, the log
+    says `listening` and health SERVING.
+
+    Raises:
+        FacestreamError: it can't start, and why.
+    """
+    _refuse_open_plaintext(settings)
+    cv2.setNumThreads(1)  # frames run beside each other; threads inside one would only fight
+    stopping = _stop_signal()
+    metrics = Metrics()
+    health, late = Health(_SERVICES), LateServices()
+    server = _server(settings, metrics, late)
+    await health.register(server)
+    port = _bind(server, settings.listen)
+    await server.start()
+    try:
+        async with _parts(settings, metrics) as parts:
+            _add_services(late, parts)
+            late.open()
+            await health.serving()
+            host = settings.listen.rpartition(":")[0]
+            _log.info("listening on %s:%d", host, port, extra={"port": port})
+            await stopping.wait()
+            await _drain(server, health, parts)
+    finally:
+        await server.stop(0)
+    _log.info("stopped")
+
+
+def _refuse_open_plaintext(settings: Settings) -> None:
+    host = settings.listen.rpartition(":")[0]
+    if host not in _LOOPBACK_HOSTS and not settings.allow_plaintext:
+        raise InvalidInputError(
+            "PLAINTEXT_REFUSED",
+            f"--listen {settings.listen} is no loopback address, and nothing is encrypted or authenticated: put a "
+            "proxy that does both in front of a loopback address, or accept the risk with --allow-plaintext",
+        )
+
+
+def _stop_signal() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+def _server(settings: Settings, metrics: Metrics, late: LateServices) -> grpc.aio.Server:
+    options = (
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_metadata_size", 8 * 2**10),
+        ("grpc.max_concurrent_streams", settings.max_streams + 36),
+        ("grpc.keepalive_time_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.so_reuseport", 0),
+    )
+    server = grpc.aio.server(interceptors=[CallInterceptor(metrics)], options=options)
+    server.add_generic_rpc_handlers((late,))
+    if settings.reflection:
+        reflection.enable_server_reflection((*_SERVICES, reflection.SERVICE_NAME, HEALTH_SERVICE), server)
+    return server
+
+
+def _bind(server: grpc.aio.Server, address: str) -> int:
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise ConflictError(
+            "ADDRESS_UNAVAILABLE", f"can't listen on {address}: {error}; choose another with --listen"
+        ) from error
+
+
+@asynccontextmanager
+async def _parts(settings: Settings, metrics: Metrics) -> AsyncIterator[Parts]:
+    """Everything behind the port, loaded; closed again in the reverse order."""
+    loop = asyncio.get_running_loop()
+    cores = os.cpu_count() or 1
+    # As many threads beside the frames' for writes and searches, which wait for the disk and never for a frame.
+    frames = ThreadPoolExecutor(settings.workers or cores, "frame")
+    writes = ThreadPoolExecutor(16, "gallery")
+    with frames, writes:
+        loaded = await loop.run_in_executor(frames, _load_models, settings, cores)
+        fingerprint, dimension = loaded.vision.fingerprint, loaded.vision.embedder.dimension
+        galleries = await loop.run_in_executor(
+            writes, lambda: Galleries.open(settings.data_dir, fingerprint=fingerprint, dimension=dimension)
+        )
+        exporter, _ = _start_exporter(settings.metrics_listen, metrics)
+        try:
+            yield Parts(settings, loaded, galleries, frames, writes, metrics, Streams(settings.max_streams))
+        finally:
+            exporter.shutdown()
+            exporter.server_close()
+            galleries.close()
+            loaded.close()
+
+
+def _load_models(settings: Settings, cores: int) -> LoadedVision:
+    choice = ModelChoice(
+        models_dir=settings.models_dir,
+        detector=settings.detector,
+        embedder=settings.embedder,
+        runtime=Runtime(settings.runtime),
+        threads=settings.threads or cores,
+        max_batch=settings.max_batch,
+        detect_side=settings.detect_side,
+    )
+    return load_vision(choice, say=lambda model: _log.info("loaded %s", model))
+
+
+def _start_exporter(address: str, metrics: Metrics) -> tuple[WSGIServer, threading.Thread]:
+    host, _, port = address.rpartition(":")
+    try:
+        return start_http_server(int(port), host, metrics.registry)
+    except OSError as error:
+        raise ConflictError(
+            "ADDRESS_UNAVAILABLE",
+            f"can't serve metrics on {address}: {error.strerror}; choose another with --metrics-listen",
+        ) from error
+
+
+def _add_services(late: LateServices, parts: Parts) -> None:
+    settings, vision = parts.settings, parts.loaded.vision
+    limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+    rule = RecognitionRule(parts.loaded.operating_points, settings.min_margin, settings.min_quality)
+    recogniser = Recogniser(vision, parts.galleries, rule, limits, time.perf_counter_ns)
+    enroller = Enroller(
+        vision=vision,
+        galleries=parts.galleries,
+        rule=EnrolmentRule(store_crops=settings.store_crops),
+        recognition=rule,
+        target_far=settings.target_far,
+        limits=limits,
+        wall_ns=time.time_ns,
+    )
+    recognition = RecognitionServicer(
+        recogniser=recogniser,
+        executor=parts.frames,
+        streams=parts.streams,
+        limits=StreamLimits(
+            target_far=settings.target_far,
+            max_frame_age_ns=settings.max_frame_age_ms * 10**6,
+            idle_timeout_s=settings.idle_timeout_s,
+            drain_ns=round(settings.drain_s * 10**9),
+        ),
+        clock=StreamClock(time.monotonic_ns, time.time_ns),
+        metrics=parts.metrics,
+    )
+    gallery = GalleryServicer(
+        galleries=parts.galleries,
+        enroller=enroller,
+        recogniser=recogniser,
+        executor=parts.writes,
+        target_far=settings.target_far,
+        metrics=parts.metrics,
+    )
+    started_ns = time.monotonic_ns()
+    info = ServerServicer(
+        fixed=_info(parts, limits),
+        uptime_ns=lambda: time.monotonic_ns() - started_ns,
+        open_streams=lambda: parts.streams.open,
+    )
+    # The generated functions are typed for a server; they call two methods that LateServices has as well.
+    server = cast("grpc.aio.Server", late)
+    recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(recognition, server)
+    gallery_pb2_grpc.add_GalleryServiceServicer_to_server(gallery, server)
+    server_pb2_grpc.add_ServerServiceServicer_to_server(info, server)
+
+
+def _info(parts: Parts, limits: ImageLimits) -> server_pb2.GetServerInfoResponse:
+    settings, vision = parts.settings, parts.loaded.vision
+    models = [
+        server_pb2.ModelInfo(
+            kind=model.manifest.kind.value,
+            model=model.manifest.model,
+            sha256=model.manifest.sha256,
+            licence=model.manifest.licence,
+            backend=model.backend.name,
+        )
+        for model in parts.loaded.models
+    ]
+    parts.metrics.build.labels(
+        version("facestream"), vision.fingerprint, settings.detector, settings.embedder, settings.runtime
+    ).set(1)
+    return server_pb2.GetServerInfoResponse(
+        version=version("facestream"),
+        models=models,
+        fingerprint=vision.fingerprint,
+        limits=server_pb2.ServerLimits(
+            image_bytes=limits.max_bytes,
+            image_pixels=limits.max_pixels,
+            enrolment_photos=MAX_PHOTOS,
+            streams=settings.max_streams,
+        ),
+        target_far=settings.target_far,
+    )
+
+
+async def _drain(server: grpc.aio.Server, health: Health, parts: Parts) -> None:
+    """Says NOT_SERVING, lets streams and calls finish, and ends what is left after the grace period."""
+    _log.info("draining", extra={"streams": parts.streams.open, "grace_s": parts.settings.drain_s})
+    await health.not_serving()
+    parts.streams.draining.set()
+    await server.stop(parts.settings.drain_s)

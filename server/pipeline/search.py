@@ -1,0 +1,50 @@
+"""A photograph against the gallery: who is nearest, whatever the threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.domain import Answer, EncodedImage, GalleryName
+from server.identity.match import Candidate, decide
+from server.pipeline.recognise import Recogniser
+from server.pipeline.verify import embed_image
+from server.pipeline.vision import Analysis
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSearch:
+    """The nearest people of each face.
+
+    Attributes:
+        analysis: N faces.
+        answers: N answers, as recognition would give them.
+        candidates: N times the nearest people, the nearest first.
+        threshold: in force, squared L2.
+        revision: of the gallery.
+    """
+
+    analysis: Analysis
+    answers: tuple[Answer, ...]
+    candidates: tuple[tuple[Candidate, ...], ...]
+    threshold: float
+    revision: int
+
+
+def search_image(
+    recogniser: Recogniser, encoded: EncodedImage, gallery: GalleryName, *, far: float, limit: int
+) -> ImageSearch:
+    """The people nearest to each face of a photograph, each embedded with its mirror image.
+
+    Raises:
+        ImageError: the bytes are no image within the limits.
+    """
+    analysis, embeddings = embed_image(recogniser, encoded, mirrored=True)
+    found = recogniser.galleries.search(gallery, embeddings, limit=max(2, limit))
+    threshold = recogniser.rule.threshold(far, found.identity_count)
+    answers = tuple(
+        decide(candidates, threshold=threshold, min_margin=recogniser.rule.min_margin)
+        for candidates in found.candidates
+    )
+    return ImageSearch(
+        analysis, answers, tuple(candidates[:limit] for candidates in found.candidates), threshold, found.revision
+    )

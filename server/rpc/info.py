@@ -1,0 +1,43 @@
+"""ServerService: what the server is and what it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from facestream.v1 import server_pb2, server_pb2_grpc
+
+from server.rpc import wire
+
+
+class ServerServicer(server_pb2_grpc.ServerServiceServicer):
+    """Answers ServerService.
+
+    Args:
+        fixed: what doesn't change while the server runs.
+        uptime_ns: since the start.
+        open_streams: now.
+    """
+
+    def __init__(
+        self,
+        *,
+        fixed: server_pb2.GetServerInfoResponse,
+        uptime_ns: Callable[[], int],
+        open_streams: Callable[[], int],
+    ) -> None:
+        self._fixed = fixed
+        self._uptime_ns = uptime_ns
+        self._open_streams = open_streams
+
+    async def GetServerInfo(  # noqa: N802 - the name in the API
+        self, request: server_pb2.GetServerInfoRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> server_pb2.GetServerInfoResponse:
+        """What runs where, and within which limits."""
+        del request, context
+        answer = server_pb2.GetServerInfoResponse()
+        answer.CopyFrom(self._fixed)
+        answer.uptime.CopyFrom(wire.duration(self._uptime_ns()))
+        answer.open_streams = self._open_streams()
+        return answer

@@ -1,0 +1,159 @@
+"""RecognitionService: pumps and conversions around the pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import grpc
+from facestream.v1 import recognition_pb2, recognition_pb2_grpc
+
+from server.domain import EncodedImage, GalleryName
+from server.errors import ExhaustedError, UnavailableError
+from server.pipeline.recognise import Recogniser, Recognition
+from server.pipeline.verify import embed_image, verify
+from server.rpc import wire
+from server.rpc.stream import CameraStream, StreamClock, StreamLimits
+from server.telemetry import Metrics
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Streams:
+    """The open streams: how many, how many at most, and the word to stop.
+
+    Attributes:
+        at_most: streams at the same time.
+        draining: set when the server is about to stop.
+    """
+
+    at_most: int
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    open: int = field(default=0, init=False)
+
+    def enter(self) -> None:
+        """Counts a stream in.
+
+        Raises:
+            UnavailableError: the server is about to stop.
+            ExhaustedError: too many are open.
+        """
+        if self.draining.is_set():
+            raise UnavailableError("SERVER_DRAINING", "the server is stopping; connect again in a moment")
+        if self.open >= self.at_most:
+            raise ExhaustedError(
+                "STREAMS_EXCEEDED",
+                f"{self.open} streams are open, the limit is {self.at_most}; close one or raise --max-streams",
+            )
+        self.open += 1
+
+    def leave(self) -> None:
+        """Counts a stream out."""
+        self.open -= 1
+
+
+class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
+    """Answers RecognitionService.
+
+    Args:
+        recogniser: names the people in images.
+        executor: runs it.
+        streams: the open streams.
+        limits: what holds for every stream.
+        clock: time.
+        metrics: counted into.
+    """
+
+    def __init__(
+        self,
+        *,
+        recogniser: Recogniser,
+        executor: Executor,
+        streams: Streams,
+        limits: StreamLimits,
+        clock: StreamClock,
+        metrics: Metrics,
+    ) -> None:
+        self._recogniser = recogniser
+        self._executor = executor
+        self._streams = streams
+        self._limits = limits
+        self._clock = clock
+        self._metrics = metrics
+
+    async def StreamRecognize(  # noqa: N802 - the name in the API
+        self,
+        request_iterator: AsyncIterator[recognition_pb2.StreamRecognizeRequest],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
+        """One camera's live stream."""
+        self._streams.enter()
+        self._metrics.streams.set(self._streams.open)
+        stream = CameraStream(
+            recognise=self._recognise,
+            write=context.write,
+            limits=self._limits,
+            clock=self._clock,
+            metrics=self._metrics,
+            draining=self._streams.draining,
+        )
+        try:
+            await stream.run(request_iterator)
+        finally:
+            self._streams.leave()
+            self._metrics.streams.set(self._streams.open)
+
+    async def Recognize(  # noqa: N802
+        self, request: recognition_pb2.RecognizeRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> recognition_pb2.RecognizeResponse:
+        """The faces of one still image."""
+        del context
+        started_ns = self._clock.monotonic_ns()
+        gallery = GalleryName.parse(request.gallery)
+        far = wire.far_from(request.target_far, self._limits.target_far)
+        recognition = await self._recognise(wire.image_from(request.image), gallery, far)
+        total_ns = self._clock.monotonic_ns() - started_ns
+        queue_ns = max(0, total_ns - sum(recognition.spent_ns.values()))
+        result = wire.result_message(recognition, queue_ns=queue_ns, total_ns=total_ns)
+        return recognition_pb2.RecognizeResponse(result=result)
+
+    async def Verify(  # noqa: N802
+        self, request: recognition_pb2.VerifyRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> recognition_pb2.VerifyResponse:
+        """Whether two images show the same person."""
+        del context
+        far = wire.far_from(request.target_far, self._limits.target_far)
+        first, second = wire.image_from(request.first), wire.image_from(request.second)
+        verdict = await self._run(lambda: verify(self._recogniser, first, second, far=far))
+        (first_face,), (second_face,) = (wire.analysed_faces(face) for face in verdict.analyses)
+        return recognition_pb2.VerifyResponse(
+            same=verdict.distance <= verdict.threshold,
+            distance=verdict.distance,
+            threshold=verdict.threshold,
+            target_far=far,
+            first_face=first_face,
+            second_face=second_face,
+        )
+
+    async def Embed(  # noqa: N802
+        self, request: recognition_pb2.EmbedRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> recognition_pb2.EmbedResponse:
+        """The embedding of every face in one image."""
+        del context
+        image = wire.image_from(request.image)
+        analysis, embeddings = await self._run(lambda: embed_image(self._recogniser, image, mirrored=request.mirrored))
+        faces = [
+            recognition_pb2.EmbeddedFace(face=face, embedding=embedding.tolist())
+            for face, embedding in zip(wire.analysed_faces(analysis), embeddings, strict=True)
+        ]
+        return recognition_pb2.EmbedResponse(faces=faces, fingerprint=self._recogniser.vision.fingerprint)
+
+    async def _recognise(self, image: EncodedImage, gallery: GalleryName, far: float) -> Recognition:
+        return await self._run(lambda: self._recogniser.recognise(image, gallery, far=far))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)

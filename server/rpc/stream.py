@@ -1,0 +1,274 @@
+"""One camera's stream: a reader, a worker and a writer around the newest frame."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from facestream.v1 import recognition_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from server.domain import EncodedImage, GalleryName
+from server.errors import FacestreamError, InvalidInputError
+from server.pipeline.recognise import Recognition
+from server.pipeline.slot import DropReason, NewestFrame, Waiting
+from server.rpc import wire
+from server.rpc.interceptors import unexpected
+from server.rpc.status import status_of
+from server.telemetry import Metrics
+
+_log = logging.getLogger(__name__)
+
+_CAMERA = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_OUTBOX = 64
+"""Answers that wait for a client to read them. When full, no frame is read: a slow client slows itself only."""
+
+Request = recognition_pb2.StreamRecognizeRequest
+Response = recognition_pb2.StreamRecognizeResponse
+Recognise = Callable[[EncodedImage, GalleryName, float], Awaitable[Recognition]]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """What holds for every stream.
+
+    Attributes:
+        target_far: when the camera asks for none.
+        max_frame_age_ns: when the camera asks for none.
+        idle_timeout_s: a stream that sends nothing for so long is ended.
+        drain_ns: how long a stopping server answers what it holds.
+    """
+
+    target_far: float
+    max_frame_age_ns: int
+    idle_timeout_s: float
+    drain_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamClock:
+    """Time: `monotonic_ns` for waiting, `wall_ns` since the epoch for timestamps."""
+
+    monotonic_ns: Callable[[], int]
+    wall_ns: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a camera asked for."""
+
+    camera: str
+    gallery: GalleryName
+    far: float
+    max_age_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """One frame on its way."""
+
+    sequence: int
+    captured_at: Timestamp
+    image: EncodedImage
+
+
+@dataclass(slots=True)
+class CameraStream:
+    """Answers every frame of one stream exactly once.
+
+    Attributes:
+        recognise: names the people in one image; may run elsewhere.
+        write: sends an answer; returns when the transport took it.
+        limits: what holds for every stream.
+        clock: time.
+        metrics: counted into.
+        draining: set when the server is about to stop.
+    """
+
+    recognise: Recognise
+    write: Callable[[Response], Awaitable[None]]
+    limits: StreamLimits
+    clock: StreamClock
+    metrics: Metrics
+    draining: asyncio.Event
+    _outbox: asyncio.Queue[Response | None] = field(default_factory=lambda: asyncio.Queue(_OUTBOX), init=False)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _reading: bool = field(default=True, init=False)
+    _last_sequence: int = field(default=0, init=False)
+
+    async def run(self, requests: AsyncIterator[Request]) -> None:
+        """Serves the stream until the camera ends it or the server drains.
+
+        Raises:
+            InvalidInputError: no config first, a second config, or a message that is neither config nor frame.
+        """
+        messages = aiter(requests)
+        opened = self._open(await self._next(messages))
+        slot: NewestFrame[_Frame] = NewestFrame(opened.max_age_ns)
+        await self._outbox.put(self._ready(opened))
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(self._write_answers())
+            worker = group.create_task(self._work(opened, slot))
+            failure = await self._read(messages, slot)
+            self._reading = False
+            self._wake.set()
+            await worker
+            await self._outbox.put(None)
+            await writer
+        if failure is not None:
+            raise failure
+
+    async def _next(self, messages: AsyncIterator[Request]) -> Request | None:
+        """The next message, or None when the camera is done.
+
+        Raises:
+            InvalidInputError: it says nothing for too long.
+        """
+        try:
+            async with asyncio.timeout(self.limits.idle_timeout_s):
+                return await anext(messages)
+        except StopAsyncIteration:
+            return None
+        except TimeoutError:
+            raise InvalidInputError(
+                "STREAM_IDLE",
+                f"the stream sent nothing for {self.limits.idle_timeout_s:g} s and is ended; open a new one to go on",
+            ) from None
+
+    def _open(self, first: Request | None) -> _Opened:
+        if first is None or first.WhichOneof("message") != "config":
+            raise InvalidInputError(
+                "CONFIG_MISSING", "the first message of a stream must be its config; send that first", field="config"
+            )
+        config = first.config
+        if not _CAMERA.fullmatch(config.camera):
+            raise InvalidInputError(
+                "CAMERA_INVALID",
+                f"{config.camera[:80]!r} is no camera name; write 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '-'",
+                field="config.camera",
+            )
+        return _Opened(
+            config.camera,
+            GalleryName.parse(config.gallery, "config.gallery"),
+            wire.far_from(config.target_far, self.limits.target_far),
+            wire.age_ns_from(config, self.limits.max_frame_age_ns),
+        )
+
+    def _ready(self, opened: _Opened) -> Response:
+        session = uuid.uuid4().hex[:12]
+        _log.info("stream opened", extra={"camera": opened.camera, "session": session, "gallery": str(opened.gallery)})
+        return Response(
+            ready=recognition_pb2.StreamReady(
+                session=session,
+                gallery=str(opened.gallery),
+                target_far=opened.far,
+                max_frame_age=wire.duration(opened.max_age_ns),
+            )
+        )
+
+    async def _read(self, messages: AsyncIterator[Request], slot: NewestFrame[_Frame]) -> FacestreamError | None:
+        """Takes frames in until the camera ends, errs, or the server drains; returns the camera's error."""
+        drained = asyncio.ensure_future(self.draining.wait())
+        try:
+            while True:
+                coming = asyncio.ensure_future(self._next(messages))
+                await asyncio.wait((coming, drained), return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    coming.cancel()
+                    await self._outbox.put(
+                        Response(drain=recognition_pb2.Drain(grace=wire.duration(self.limits.drain_ns)))
+                    )
+                    return None
+                message = coming.result()
+                if message is None:
+                    return None
+                await self._accept(message, slot)
+        except FacestreamError as error:
+            return error
+        finally:
+            drained.cancel()
+
+    async def _accept(self, message: Request, slot: NewestFrame[_Frame]) -> None:
+        if message.WhichOneof("message") != "frame":
+            raise InvalidInputError(
+                "FRAME_MISSING",
+                "after the config every message must be a frame; open a new stream for another config",
+                field="frame",
+            )
+        now = self.clock.wall_ns()
+        captured_at = message.frame.captured_at if message.frame.HasField("captured_at") else wire.timestamp(now)
+        sequence = message.frame.sequence
+        try:
+            self._check_sequence(sequence)
+            frame = _Frame(sequence, captured_at, wire.image_from(message.frame.image))
+        except InvalidInputError as error:
+            await self._answer_error(sequence, captured_at, error)
+            return
+        superseded = slot.offer(frame, at_ns=self.clock.monotonic_ns())
+        self._wake.set()
+        if superseded is not None:
+            await self._answer_dropped(superseded, DropReason.SUPERSEDED)
+
+    def _check_sequence(self, sequence: int) -> None:
+        if sequence <= self._last_sequence:
+            raise InvalidInputError(
+                "SEQUENCE_NOT_INCREASING",
+                f"frame {sequence} comes after frame {self._last_sequence}; number frames upwards from 1",
+                field="frame.sequence",
+            )
+        self._last_sequence = sequence
+
+    async def _work(self, opened: _Opened, slot: NewestFrame[_Frame]) -> None:
+        while True:
+            waiting, expired = slot.take(at_ns=self.clock.monotonic_ns())
+            if expired is not None:
+                await self._answer_dropped(expired, DropReason.TOO_OLD)
+            elif waiting is not None:
+                await self._answer(opened, waiting)
+            elif self._reading:
+                await self._wake.wait()
+                self._wake.clear()
+            else:
+                return
+
+    async def _answer(self, opened: _Opened, waiting: Waiting[_Frame]) -> None:
+        frame = waiting.frame
+        queue_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
+        try:
+            recognition = await self.recognise(frame.image, opened.gallery, opened.far)
+        except FacestreamError as error:
+            await self._answer_error(frame.sequence, frame.captured_at, error)
+            return
+        except Exception as error:  # noqa: BLE001 - one frame's fault must not end the stream
+            await self._answer_error(frame.sequence, frame.captured_at, unexpected("StreamRecognize", error))
+            return
+        total_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
+        self._count(recognition, queue_ns, total_ns)
+        result = wire.result_message(recognition, queue_ns=queue_ns, total_ns=total_ns)
+        await self._outbox.put(Response(sequence=frame.sequence, captured_at=frame.captured_at, result=result))
+
+    def _count(self, recognition: Recognition, queue_ns: int, total_ns: int) -> None:
+        self.metrics.frames.labels("result").inc()
+        for stage, spent_ns in {**recognition.spent_ns, "queue": queue_ns, "total": total_ns}.items():
+            self.metrics.stages.labels(stage).observe(spent_ns / 1e9)
+        for face in recognition.recognised:
+            self.metrics.faces.labels(type(face.answer).__name__.lower()).inc()
+
+    async def _answer_error(self, sequence: int, captured_at: Timestamp, error: FacestreamError) -> None:
+        self.metrics.frames.labels("error").inc()
+        await self._outbox.put(Response(sequence=sequence, captured_at=captured_at, error=status_of(error)))
+
+    async def _answer_dropped(self, frame: _Frame, reason: DropReason) -> None:
+        self.metrics.frames.labels("dropped").inc()
+        self.metrics.drops.labels(reason.value).inc()
+        await self._outbox.put(
+            Response(sequence=frame.sequence, captured_at=frame.captured_at, dropped=wire.dropped_message(reason))
+        )
+
+    async def _write_answers(self) -> None:
+        while (response := await self._outbox.get()) is not None:
+            await self.write(response)

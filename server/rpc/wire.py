@@ -1,0 +1,234 @@
+"""Messages to values and back; nothing else converts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from facestream.v1 import face_pb2, gallery_pb2, image_pb2, recognition_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from server.domain import (
+    Answer,
+    Codec,
+    EncodedImage,
+    Faces,
+    Match,
+    Quality,
+    Undecided,
+    UndecidedReason,
+    Unknown,
+    UnknownReason,
+)
+from server.errors import ImageError, InvalidInputError
+from server.identity.gallery import IdentityRecord, TemplateRecord
+from server.pipeline.enrol import JudgedPhoto, Refusal
+from server.pipeline.recognise import Recognition
+from server.pipeline.slot import DropReason
+from server.pipeline.vision import Analysis
+
+_CODECS: Mapping[image_pb2.ImageCodec, Codec] = {
+    image_pb2.IMAGE_CODEC_UNSPECIFIED: Codec.UNSPECIFIED,
+    image_pb2.IMAGE_CODEC_JPEG: Codec.JPEG,
+    image_pb2.IMAGE_CODEC_PNG: Codec.PNG,
+    image_pb2.IMAGE_CODEC_BGR24: Codec.BGR24,
+}
+_UNKNOWN: Mapping[UnknownReason, face_pb2.UnknownReason] = {
+    UnknownReason.GALLERY_EMPTY: face_pb2.UNKNOWN_REASON_GALLERY_EMPTY,
+    UnknownReason.TOO_FAR: face_pb2.UNKNOWN_REASON_TOO_FAR,
+    UnknownReason.AMBIGUOUS: face_pb2.UNKNOWN_REASON_AMBIGUOUS,
+}
+_UNDECIDED: Mapping[UndecidedReason, face_pb2.UndecidedReason] = {
+    UndecidedReason.LOW_QUALITY: face_pb2.UNDECIDED_REASON_LOW_QUALITY,
+    UndecidedReason.MORE_FRAMES_NEEDED: face_pb2.UNDECIDED_REASON_MORE_FRAMES_NEEDED,
+}
+_DROPS: Mapping[DropReason, recognition_pb2.DropReason] = {
+    DropReason.SUPERSEDED: recognition_pb2.DROP_REASON_SUPERSEDED,
+    DropReason.TOO_OLD: recognition_pb2.DROP_REASON_TOO_OLD,
+    DropReason.DRAINING: recognition_pb2.DROP_REASON_DRAINING,
+}
+_MAX_FAR = 0.1
+_MAX_DURATION_S = 60
+
+
+def image_from(message: image_pb2.Image) -> EncodedImage:
+    """The image of a message; its bytes are not looked at.
+
+    Raises:
+        ImageError: a codec that this server doesn't know.
+    """
+    codec = _CODECS.get(message.codec)
+    if codec is None:
+        raise ImageError(
+            "CODEC_UNSUPPORTED",
+            f"codec {message.codec} is not one that this server reads; send JPEG, PNG or BGR24",
+            field="image.codec",
+        )
+    return EncodedImage(codec, message.data, message.width, message.height)
+
+
+def far_from(value: float, default: float) -> float:
+    """A requested false accept rate; 0 is the default.
+
+    Raises:
+        InvalidInputError: outside (0, 0.1].
+    """
+    if value == 0:
+        return default
+    if not 0 < value <= _MAX_FAR:
+        raise InvalidInputError(
+            "TARGET_FAR_INVALID",
+            f"target_far is {value:g}; write more than 0 and at most {_MAX_FAR}, or 0 for the server's {default:g}",
+            field="target_far",
+        )
+    return value
+
+
+def age_ns_from(config: recognition_pb2.StreamConfig, default_ns: int) -> int:
+    """The age limit of a stream in nanoseconds.
+
+    Raises:
+        InvalidInputError: outside (0, 60 s].
+    """
+    if not config.HasField("max_frame_age"):
+        return default_ns
+    age = config.max_frame_age
+    age_ns = age.seconds * 10**9 + age.nanos
+    if not 0 < age_ns <= _MAX_DURATION_S * 10**9:
+        raise InvalidInputError(
+            "MAX_FRAME_AGE_INVALID",
+            f"max_frame_age is {age_ns / 1e9:g} s; write more than 0 and at most {_MAX_DURATION_S} s",
+            field="config.max_frame_age",
+        )
+    return age_ns
+
+
+def timestamp(at_ns: int) -> Timestamp:
+    """Nanoseconds since the epoch as a message."""
+    return Timestamp(seconds=at_ns // 10**9, nanos=at_ns % 10**9)
+
+
+def duration(spent_ns: int) -> Duration:
+    """Nanoseconds as a message."""
+    return Duration(seconds=spent_ns // 10**9, nanos=spent_ns % 10**9)
+
+
+def quality_message(quality: Quality) -> face_pb2.Quality:
+    """A quality as a message."""
+    return face_pb2.Quality(
+        score=quality.score,
+        size_pixels=quality.size_px,
+        sharpness=quality.sharpness,
+        yaw_degrees=quality.yaw_deg,
+        pitch_degrees=quality.pitch_deg,
+        roll_degrees=quality.roll_deg,
+        brightness=quality.brightness,
+    )
+
+
+def face_message(faces: Faces, i: int, quality: Quality, answer: Answer | None = None) -> face_pb2.Face:
+    """Face number i as a message, with or without an answer."""
+    left, top, right, bottom = faces.boxes[i].tolist()
+    points = [face_pb2.Point(x=x, y=y) for x, y in faces.landmarks[i].tolist()]
+    face = face_pb2.Face(
+        box=face_pb2.BoundingBox(left=left, top=top, width=right - left, height=bottom - top),
+        landmarks=face_pb2.Landmarks(
+            left_eye=points[0], right_eye=points[1], nose=points[2], mouth_left=points[3], mouth_right=points[4]
+        ),
+        detection_score=float(faces.scores[i]),
+        quality=quality_message(quality),
+    )
+    if answer is not None:
+        _set_answer(face, answer)
+    return face
+
+
+def _set_answer(face: face_pb2.Face, answer: Answer) -> None:
+    if isinstance(answer, Match):
+        face.match.CopyFrom(
+            face_pb2.IdentityMatch(
+                identity=answer.identity,
+                display_name=answer.display_name,
+                distance=answer.distance,
+                threshold=answer.threshold,
+                margin=answer.margin,
+            )
+        )
+    elif isinstance(answer, Unknown):
+        face.unknown.CopyFrom(
+            face_pb2.UnknownPerson(reason=_UNKNOWN[answer.reason], distance=answer.distance, threshold=answer.threshold)
+        )
+    elif isinstance(answer, Undecided):
+        face.undecided.reason = _UNDECIDED[answer.reason]
+
+
+def analysed_faces(analysis: Analysis) -> list[face_pb2.Face]:
+    """The faces of an analysis, without answers."""
+    return [face_message(analysis.faces, i, quality) for i, quality in enumerate(analysis.qualities)]
+
+
+def result_message(recognition: Recognition, *, queue_ns: int, total_ns: int) -> recognition_pb2.FrameResult:
+    """A recognition as a message.
+
+    Args:
+        recognition: the answer.
+        queue_ns: how long the image waited, nanoseconds.
+        total_ns: from the image's arrival to its answer, nanoseconds.
+    """
+    stages = {stage: duration(spent) for stage, spent in recognition.spent_ns.items()}
+    return recognition_pb2.FrameResult(
+        faces=[
+            face_message(recognition.faces, i, face.quality, face.answer)
+            for i, face in enumerate(recognition.recognised)
+        ],
+        width=recognition.width,
+        height=recognition.height,
+        timing=recognition_pb2.FrameTiming(queue=duration(queue_ns), total=duration(total_ns), **stages),
+        gallery_revision=recognition.gallery_revision,
+    )
+
+
+def dropped_message(reason: DropReason) -> recognition_pb2.FrameDropped:
+    """A drop as a message."""
+    return recognition_pb2.FrameDropped(reason=_DROPS[reason])
+
+
+def identity_message(record: IdentityRecord) -> gallery_pb2.Identity:
+    """An identity as a message."""
+    return gallery_pb2.Identity(
+        name=record.name,
+        display_name=record.display_name,
+        template_count=record.template_count,
+        create_time=timestamp(record.created_at_ns),
+        update_time=timestamp(record.updated_at_ns),
+    )
+
+
+def template_message(record: TemplateRecord) -> gallery_pb2.Template:
+    """A template as a message."""
+    return gallery_pb2.Template(
+        id=record.template_id,
+        source=record.source,
+        quality=quality_message(record.quality),
+        create_time=timestamp(record.created_at_ns),
+    )
+
+
+def outcome_messages(photos: Sequence[JudgedPhoto]) -> list[gallery_pb2.PhotoOutcome]:
+    """What became of photographs, as messages."""
+    return [
+        gallery_pb2.PhotoOutcome(
+            source=photo.source,
+            accepted=photo.refusal is None,
+            refusal=refusal_code(photo.refusal),
+            message=photo.message,
+            quality=quality_message(photo.quality) if photo.quality else None,
+        )
+        for photo in photos
+    ]
+
+
+def refusal_code(refusal: Refusal | None) -> gallery_pb2.PhotoRefusal:
+    """The enum value of a refusal: the names are the same on both sides."""
+    name = "UNSPECIFIED" if refusal is None else refusal.name
+    return gallery_pb2.PhotoRefusal.Value(f"PHOTO_REFUSAL_{name}")

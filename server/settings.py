@@ -1,0 +1,132 @@
+"""The server's settings: flag > environment (FACESTREAM_...) > file > default."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from server.errors import InvalidInputError
+
+_ENV_PREFIX = "FACESTREAM_"
+
+
+def _address(text: str) -> str:
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is no HOST:PORT, such as 127.0.0.1:50051; port 0 picks a free one")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Units are in the names; ranges are checked at start."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_ENV_PREFIX,
+        frozen=True,
+        extra="forbid",
+        cli_kebab_case=True,
+        cli_avoid_json=True,
+        cli_implicit_flags=True,
+    )
+
+    listen: Address = Field("127.0.0.1:50051", description="HOST:PORT for gRPC; port 0 picks a free one")
+    allow_plaintext: bool = Field(
+        default=False,
+        description="listen on other addresses than loopback although nothing is encrypted or authenticated",
+    )
+    metrics_listen: Address = Field("127.0.0.1:9464", description="HOST:PORT for Prometheus metrics")
+    data_dir: Path = Field(Path("data"), description="folder of the gallery; one server at a time")
+    models_dir: Path = Field(Path("models"), description="folder of the models, NAME/VERSION each")
+    detector: str = Field("yunet/2023mar", description="model that finds faces")
+    embedder: str = Field("sface/2021dec", description="model that embeds faces")
+    runtime: Literal["onnxruntime", "openvino", "openvino-bf16"] = Field(
+        "openvino",
+        description="what runs the networks: onnxruntime anywhere, openvino faster on x86, openvino-bf16 faster still "
+        "on processors with AVX-512 BF16 or AMX",
+    )
+    threads: int = Field(0, ge=0, le=512, description="threads of one network; 0 means one per core")
+    workers: int = Field(0, ge=0, le=512, description="frames worked on at the same time; 0 means one per core")
+    max_batch: int = Field(32, ge=1, le=256, description="images that one network runs together at most")
+    detect_side: int = Field(
+        640, ge=64, le=4096, description="longer side to which frames shrink for detection, pixels"
+    )
+    target_far: float = Field(
+        0.001, gt=0, le=0.1, description="false accept rate of one face against the whole gallery"
+    )
+    min_margin: float = Field(
+        0.03, ge=0, le=1, description="how much nearer than the second person the first must be, squared L2"
+    )
+    min_quality: float = Field(0.02, ge=0, le=1, description="faces of a lower quality score are left undecided")
+    store_crops: bool = Field(default=True, description="keep the aligned crop of each photograph that is enrolled")
+    max_frame_age_ms: int = Field(1000, ge=10, le=60_000, description="frames that waited longer are dropped")
+    max_image_bytes: int = Field(16 * 2**20, ge=2**10, le=2**28, description="encoded size of one image")
+    max_image_pixels: int = Field(2**25, ge=2**12, le=2**28, description="width times height of one image")
+    max_message_bytes: int = Field(24 * 2**20, ge=2**12, le=2**29, description="size of one gRPC message")
+    max_streams: int = Field(64, ge=1, le=10_000, description="cameras at the same time")
+    idle_timeout_s: float = Field(60, gt=0, le=86_400, description="streams that send nothing for so long are ended")
+    drain_s: float = Field(10, ge=0, le=600, description="how long a stopping server answers what it holds")
+    reflection: bool = Field(default=True, description="answer gRPC reflection")
+    log_format: Literal["json", "text"] = Field("json", description="how log lines look")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severe level logged")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags come as init settings; the file comes last."""
+        del dotenv_settings, file_secret_settings
+        file = TomlConfigSettingsSource(settings_cls, cls.model_config.get("toml_file"))
+        return init_settings, env_settings, file
+
+
+def load_settings(arguments: Sequence[str]) -> Settings:
+    """The settings that flags, environment and the file of --config give together.
+
+    Prints help and exits when asked for it.
+
+    Raises:
+        InvalidInputError: an unknown flag or key, or a value outside its range.
+    """
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--config", type=Path)
+    found, rest = finder.parse_known_args(arguments)
+    if found.config is not None and not found.config.is_file():
+        raise InvalidInputError("SETTINGS_INVALID", f"--config {found.config}: no such file")
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=found.config)
+
+    try:
+        source: CliSettingsSource[FromFile] = CliSettingsSource(
+            FromFile, cli_prog_name="facestream-server", cli_parse_args=list(rest), cli_exit_on_error=False
+        )
+        return FromFile(_cli_settings_source=source)  # type: ignore[call-arg]
+    except ValidationError as error:
+        raise InvalidInputError("SETTINGS_INVALID", _complaints(error)) from error
+    except SettingsError as error:
+        raise InvalidInputError("SETTINGS_INVALID", f"{error}; see facestream-server --help") from error
+
+
+def _complaints(error: ValidationError) -> str:
+    parts = (f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
+    return f"{'; '.join(parts)}; see facestream-server --help"
