@@ -14,20 +14,27 @@ from server.inference.backend import Backend
 Tensors = tuple[NDArray[np.float32], ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Call:
+    """One caller's batch; `turn` is set when it is finished, or when its caller must lead."""
+
     batch: NDArray[np.float32]
-    done: threading.Event = field(default_factory=threading.Event)
+    turn: threading.Event = field(default_factory=threading.Event)
     outputs: Tensors | None = None
     error: BaseException | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.outputs is not None or self.error is not None
 
 
 class CombiningBackend:
     """A backend that joins the calls which wait for it into one batch.
 
-    The first caller runs at once; those who come meanwhile wait, and run together when it is done (Hendler et al.
-    2010, flat combining). An idle network adds no delay, a busy one gets full batches. Only inputs of one size run
-    together. Outputs keep each caller's own length and order; an error reaches every caller of its batch.
+    The first caller runs at once; those who come meanwhile wait, and run together when it is done: one of them leads
+    the next batch (Hendler et al. 2010, flat combining). An idle network adds no delay, a busy one gets full batches.
+    Only inputs of one size run together. Outputs keep each caller's own length and order; an error reaches every
+    caller of its batch.
 
     Safe to call from many threads; the backend beneath is called by one thread at a time.
 
@@ -42,18 +49,18 @@ class CombiningBackend:
         self._max_batch = max_batch
         self._lock = threading.Lock()
         self._waiting: list[_Call] = []
-        self._busy = False
+        self._led = False
 
     def run(self, batch: NDArray[np.float32]) -> Tensors:
         """As `Backend.run`."""
         call = _Call(batch)
         with self._lock:
             self._waiting.append(call)
-            leader = not self._busy
-            self._busy = True
-        if leader:
-            self._lead(call)
-        call.done.wait()
+            leads, self._led = not self._led, True
+        if not leads:
+            call.turn.wait()
+        if not call.finished:
+            self._lead()
         if call.error is not None:
             raise call.error
         assert call.outputs is not None
@@ -63,20 +70,19 @@ class CombiningBackend:
         """Closes the backend beneath."""
         self._backend.close()
 
-    def _lead(self, own: _Call) -> None:
-        """Runs batches until the leader's own call is done and nobody waits."""
-        while True:
-            with self._lock:
-                calls = self._next()
-                if not calls:
-                    self._busy = False
-                    return
-            self._run(calls)
+    def _lead(self) -> None:
+        """Runs the oldest waiting calls, the leader's own first, and hands the lead on."""
+        with self._lock:
+            calls = self._next()
+        self._run(calls)
+        with self._lock:
+            if self._waiting:
+                self._waiting[0].turn.set()
+            else:
+                self._led = False
 
-    def _next(self) -> Sequence[_Call]:
+    def _next(self) -> list[_Call]:
         """The oldest waiting calls of one input size, as many as fit a batch."""
-        if not self._waiting:
-            return ()
         shape = self._waiting[0].batch.shape[1:]
         chosen: list[_Call] = []
         size = 0
@@ -104,4 +110,4 @@ class CombiningBackend:
                 call.error = error
         finally:
             for call in calls:
-                call.done.set()
+                call.turn.set()

@@ -1,0 +1,94 @@
+"""Concurrent calls run together and each gets its own answer."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from server.errors import InferenceError
+from server.inference.backend import FakeBackend
+from server.inference.combine import CombiningBackend
+
+
+def sums(batch):
+    return (batch.sum(axis=(1, 2, 3)).reshape(-1, 1),)
+
+
+def images(count, value=1.0, side=4):
+    return np.full((count, 3, side, side), value, np.float32)
+
+
+def test_each_caller_gets_its_own_rows_whatever_else_is_in_the_batch():
+    backend = CombiningBackend(FakeBackend(sums, seconds=0.002), max_batch=16)
+    sizes = [(i % 3 + 1, float(i), 4 if i % 5 else 8) for i in range(60)]
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda size: backend.run(images(*size))[0], sizes))
+    for (count, value, side), answer in zip(sizes, answers, strict=True):
+        np.testing.assert_allclose(answer, np.full((count, 1), value * 3 * side * side), rtol=1e-5)
+
+
+class GatedBackend:
+    """Holds its first batch until told, so that a test decides who waits for it."""
+
+    name = "gated"
+
+    def __init__(self):
+        self.entered, self.gate, self.sizes = threading.Event(), threading.Event(), []
+
+    def run(self, batch):
+        self.sizes.append(len(batch))
+        self.entered.set()
+        assert self.gate.wait(10)
+        return sums(batch)
+
+    def close(self):
+        """Nothing to release."""
+
+
+def waiting_calls(backend, gated, batches):
+    """Starts one call that is held in the network, then the others, which wait behind it in order."""
+    pool = ThreadPoolExecutor(len(batches) + 1)
+    first = pool.submit(backend.run, images(1))
+    assert gated.entered.wait(10)
+    rest = []
+    for batch in batches:
+        before = len(backend._waiting)
+        rest.append(pool.submit(backend.run, batch))
+        while len(backend._waiting) == before:
+            pass
+    return pool, [first, *rest]
+
+
+def test_calls_that_wait_run_in_one_batch():
+    gated = GatedBackend()
+    pool, calls = waiting_calls(backend := CombiningBackend(gated, max_batch=8), gated, [images(1)] * 5)
+    gated.gate.set()
+    for call in calls:
+        call.result(10)
+    pool.shutdown()
+    assert gated.sizes == [1, 5]
+    assert backend._waiting == []
+
+
+def test_a_batch_stays_within_its_limit_and_a_larger_call_runs_alone():
+    gated = GatedBackend()
+    pool, calls = waiting_calls(CombiningBackend(gated, max_batch=4), gated, [images(3), images(2), images(9)])
+    gated.gate.set()
+    for call in calls:
+        call.result(10)
+    pool.shutdown()
+    assert gated.sizes == [1, 3, 2, 9]
+
+
+def test_a_failure_reaches_every_caller_of_the_batch_and_the_next_call_runs():
+    failing = CombiningBackend(FakeBackend(sums, failure=RuntimeError("lost")), max_batch=8)
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(failing.run, images(1)) for _ in range(4)]
+        for call in calls:
+            with pytest.raises(InferenceError):
+                call.result(10)
+    with pytest.raises(InferenceError):
+        failing.run(images(1))
