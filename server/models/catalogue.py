@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from server.domain import ColourOrder
+from server.domain import ColourOrder, Decoding
 from server.errors import NotFoundError
 from server.inference.manifest import Kind, Manifest
 from server.inference.parts import (
-    Decoding,
     Detector,
     Embedder,
     Input,

