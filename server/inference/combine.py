@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.inference.backend import Backend
+from server.inference.batch import run_in_buckets
 
 Tensors = tuple[NDArray[np.float32], ...]
 
@@ -33,7 +34,7 @@ class CombiningBackend:
 
     The first caller runs at once; those who come meanwhile wait, and run together when it is done: one of them leads
     the next batch (Hendler et al. 2010, flat combining). An idle network adds no delay, a busy one gets full batches.
-    Only inputs of one size run together. Outputs keep each caller's own length and order; an error reaches every
+    Only inputs of one size run together, in batches of a few fixed lengths. Outputs keep each caller's own length and order; an error reaches every
     caller of its batch.
 
     Safe to call from many threads; the backend beneath is called by one thread at a time.
@@ -99,7 +100,7 @@ class CombiningBackend:
     def _run(self, calls: Sequence[_Call]) -> None:
         try:
             joined = calls[0].batch if len(calls) == 1 else np.concatenate([call.batch for call in calls])
-            outputs = self._backend.run(joined)
+            outputs = run_in_buckets(self._backend, joined)
             start = 0
             for call in calls:
                 end = start + len(call.batch)

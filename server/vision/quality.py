@@ -109,5 +109,5 @@ def pose(landmarks: NDArray[np.float32]) -> tuple[float, float, float]:
     right, down = right / lengths[0], down / lengths[1]
     yaw = np.degrees(np.arcsin(np.clip(right[2], -1, 1)))
     pitch = np.degrees(np.arcsin(np.clip(down[2], -1, 1)))
-    roll = np.degrees(np.arctan2(down[0] * -1 + right[1], down[1] + right[0]))
+    roll = np.degrees(np.arctan2(down[0] - right[1], right[0] + down[1]))
     return float(yaw), float(pitch), float(roll)

@@ -64,23 +64,23 @@ def waiting_calls(backend, gated, batches):
 
 def test_calls_that_wait_run_in_one_batch():
     gated = GatedBackend()
-    pool, calls = waiting_calls(backend := CombiningBackend(gated, max_batch=8), gated, [images(1)] * 5)
+    pool, calls = waiting_calls(backend := CombiningBackend(gated, max_batch=8), gated, [images(1)] * 4)
     gated.gate.set()
     for call in calls:
         call.result(10)
     pool.shutdown()
-    assert gated.sizes == [1, 5]
+    assert gated.sizes == [1, 4]
     assert backend._waiting == []
 
 
 def test_a_batch_stays_within_its_limit_and_a_larger_call_runs_alone():
     gated = GatedBackend()
-    pool, calls = waiting_calls(CombiningBackend(gated, max_batch=4), gated, [images(3), images(2), images(9)])
+    pool, calls = waiting_calls(CombiningBackend(gated, max_batch=4), gated, [images(2), images(2), images(1), images(8)])
     gated.gate.set()
     for call in calls:
         call.result(10)
     pool.shutdown()
-    assert gated.sizes == [1, 3, 2, 9]
+    assert gated.sizes == [1, 4, 1, 8]
 
 
 def test_a_failure_reaches_every_caller_of_the_batch_and_the_next_call_runs():
