@@ -1,0 +1,1 @@
+"""How good embeddings are: pure functions from distances, embeddings and labels to figures."""
