@@ -2,4 +2,80 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STUBS := proto/facestream/v1
+# Where google/rpc/status.proto lies: googleapis-common-protos installs it beside its code.
+GOOGLEAPIS = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+PROTOC = $(BIN)/python -m grpc_tools.protoc -I proto -I $(GOOGLEAPIS) \
+	--python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(STUBS)/*.proto
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONASYNCIODEBUG ?= 0
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.server: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.everything: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[dev,trainer]'
+	touch $@ $(VENV)/.server
+
+install: $(VENV)/.server ## install the server and the clients into .venv
+setup: $(VENV)/.everything ## install everything for development, the trainer included
+
+models: $(VENV)/.server ## fetch and convert the default models, once
+	$(BIN)/facestream-models fetch --all
+
+format: setup ## format the code
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lint: setup ## style, imports, docstrings
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: setup ## mypy --strict
+	$(BIN)/mypy server clients trainer
+
+layers: setup ## who may import whom
+	$(BIN)/lint-imports
+
+proto: setup ## generate the stubs beside the .proto files
+	$(call PROTOC,proto)
+
+proto-check: setup ## the stubs are those of the .proto files, and these follow the style guide
+	rm -rf build/proto-check && mkdir -p build/proto-check
+	$(call PROTOC,build/proto-check)
+	diff -r --exclude='*.proto' --exclude=__pycache__ $(STUBS) build/proto-check/facestream/v1
+	cp -r $(GOOGLEAPIS)/google build/proto-check/google
+	find build/proto-check/google -type f -not -name '*.proto' -delete
+	cp proto/buf.yaml build/proto-check/ && cp $(STUBS)/*.proto build/proto-check/facestream/v1/
+	cd build/proto-check && buf lint --path facestream
+
+test: setup models ## set everything up and run the tests
+	$(BIN)/pytest
+
+check: lint types layers proto-check test ## everything that CI checks
+
+bench-accuracy: setup models ## LFW with every default pair of models
+	$(BIN)/python -m tests.benchmarks.accuracy
+
+bench-gallery: setup ## search and restart with 100,000 people
+	$(BIN)/python -m tests.benchmarks.gallery
+
+bench-stream: setup models ## a camera at 15 frames/s against a real server
+	$(BIN)/python -m tests.benchmarks.stream
+
+demo: models ## enrol people, stream a video, look at the outcome
+	$(BIN)/python -m demo
+
+clean: ## remove what was built; models and data stay
+	rm -rf build dist demo/out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+.PHONY: help install setup models format lint types layers proto proto-check test check bench-accuracy bench-gallery \
+	bench-stream demo clean

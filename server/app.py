@@ -168,6 +168,7 @@ def _load_models(settings: Settings, cores: int) -> LoadedVision:
     choice = ModelChoice(
         models_dir=settings.models_dir,
         detector=settings.detector,
+        landmarker=settings.landmarker,
         embedder=settings.embedder,
         runtime=Runtime(settings.runtime),
         threads=settings.threads or cores,

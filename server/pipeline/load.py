@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from server.domain import OperatingPoint
+from server.domain import Faces, OperatingPoint
 from server.inference.backend import Backend
 from server.inference.combine import CombiningBackend
 from server.inference.load import Runtime, load_backend
-from server.inference.manifest import Manifest
-from server.pipeline.vision import Detector, Embedder, FaceVision, fingerprint_of
+from server.inference.manifest import Kind, Manifest
+from server.pipeline.vision import Detector, Embedder, FaceVision, Landmarker, fingerprint_of
 from server.vision.detect import DetectionRule
 from server.vision.quality import QualityScale
 
@@ -28,6 +28,7 @@ class ModelChoice:
     Attributes:
         models_dir: folder of NAME/VERSION folders.
         detector: NAME/VERSION.
+        landmarker: NAME/VERSION of the detector that places landmarks anew; "" for none.
         embedder: NAME/VERSION.
         runtime: what runs them.
         threads: of one network.
@@ -37,6 +38,7 @@ class ModelChoice:
 
     models_dir: Path
     detector: str
+    landmarker: str
     embedder: str
     runtime: Runtime
     threads: int
@@ -84,23 +86,27 @@ def load_vision(choice: ModelChoice, *, say: Callable[[str], None]) -> LoadedVis
     """
     detector = _load(choice, choice.detector)
     embedder = _load(choice, choice.embedder)
-    for model in (detector, embedder):
+    landmarker = _load(choice, choice.landmarker) if choice.landmarker else None
+    models = tuple(model for model in (detector, landmarker, embedder) if model is not None)
+    for model in models:
         say(f"{model.manifest.model} on {model.backend.name}")
     vision = FaceVision(
         detector=detector_of(detector, choice.detect_side),
+        landmarker=landmarker_of(landmarker) if landmarker else None,
         embedder=embedder_of(embedder),
         quality=QualityScale(),
-        fingerprint=fingerprint_of(
-            detector.manifest.sha256,
-            repr(detector.manifest.pixels()),
-            _ALIGNMENT,
-            embedder.manifest.sha256,
-            repr(embedder.manifest.pixels()),
-            repr(embedder.manifest.template()),
-        ),
+        fingerprint=_fingerprint(models),
     )
     _warm(vision, choice)
-    return LoadedVision(vision, embedder.manifest.operating_points(), (detector, embedder))
+    return LoadedVision(vision, embedder.manifest.operating_points(), models)
+
+
+def _fingerprint(models: Sequence[LoadedModel]) -> str:
+    parts = [_ALIGNMENT]
+    for manifest in (model.manifest for model in models):
+        parts += [manifest.sha256, repr(manifest.pixels())]
+        parts += [repr(manifest.template())] if manifest.kind is Kind.EMBEDDER else []
+    return fingerprint_of(*parts)
 
 
 def _load(choice: ModelChoice, model: str) -> LoadedModel:
@@ -114,14 +120,27 @@ def detector_of(model: LoadedModel, longest_side: int) -> Detector:
     Raises:
         ModelError: it is none.
     """
-    part = model.manifest.as_detector()
     return Detector(
         backend=model.backend,
         pixels=model.manifest.pixels(),
-        rule=DetectionRule(part.decoding, part.score_threshold, part.nms_iou),
+        rule=_rule(model),
         size_multiple=model.manifest.input.size_multiple,
         longest_side=longest_side,
     )
+
+
+def landmarker_of(model: LoadedModel) -> Landmarker:
+    """A detector as a landmarker.
+
+    Raises:
+        ModelError: it is no detector.
+    """
+    return Landmarker(backend=model.backend, pixels=model.manifest.pixels(), rule=_rule(model))
+
+
+def _rule(model: LoadedModel) -> DetectionRule:
+    part = model.manifest.as_detector()
+    return DetectionRule(part.decoding, part.score_threshold, part.nms_iou)
 
 
 def embedder_of(model: LoadedModel) -> Embedder:
@@ -144,6 +163,13 @@ def _warm(vision: FaceVision, choice: ModelChoice) -> None:
     side = choice.detect_side
     vision.detector.detect(np.zeros((side * 9 // 16, side, 3), np.uint8))
     template = vision.embedder.template
+    if vision.landmarker is not None:
+        vision.landmarker.refine(np.zeros((64, 64, 3), np.uint8), _one_face())
     grey = np.full((1, template.height, template.width, 3), 128, np.uint8)
     vision.embedder.embed(grey)
     vision.embedder.embed(grey, mirrored=True)
+
+
+def _one_face() -> Faces:
+    box = np.asarray([[16, 16, 48, 48]], np.float32)
+    return Faces(box, np.full((1, 5, 2), 32, np.float32), np.ones(1, np.float32))

@@ -15,6 +15,7 @@ from server.vision.align import align
 from server.vision.detect import DetectionRule, find_faces
 from server.vision.preprocess import fit, letterbox_for, to_tensor
 from server.vision.quality import QualityScale, assess
+from server.vision.refine import cut, refined, windows
 
 _MIN_NORM = 1e-6
 
@@ -49,6 +50,33 @@ def largest_first(faces: Faces) -> Faces:
     """The same faces in the order of their boxes' areas."""
     sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
     return faces.take(np.argsort(-sides.prod(axis=1), kind="stable"))
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarker:
+    """Places the landmarks of found faces anew.
+
+    Attributes:
+        backend: runs a detector's network.
+        pixels: how its input is made.
+        rule: how its outputs are read.
+        side: of the window around a face, pixels.
+        margin: side of the window over the longer side of the face's box.
+    """
+
+    backend: Backend
+    pixels: PixelSpec
+    rule: DetectionRule
+    side: int = 128
+    margin: float = 2.0
+
+    def refine(self, image: Image, faces: Faces) -> Faces:
+        """The same faces with better landmarks."""
+        if len(faces) == 0:
+            return faces
+        matrices = windows(faces, side=self.side, margin=self.margin)
+        outputs = self.backend.run(to_tensor(cut(image, matrices, side=self.side), self.pixels))
+        return refined(faces, matrices, find_faces(outputs, self.rule, input_size=(self.side, self.side)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +145,26 @@ class Analysis:
 
 @dataclass(frozen=True, slots=True)
 class FaceVision:
-    """Detector, landmark refinement, alignment and embedder as one set: what the fingerprint stands for.
+    """Detector, landmarker, alignment and embedder as one set: what the fingerprint stands for.
 
     Attributes:
         detector: finds faces.
+        landmarker: places their landmarks anew; None when the detector's are used.
         embedder: embeds them.
         quality: what a quality score means.
         fingerprint: of everything that shapes an embedding; embeddings of different fingerprints never mix.
     """
 
     detector: Detector
+    landmarker: Landmarker | None
     embedder: Embedder
     quality: QualityScale
     fingerprint: str
 
     def analyse(self, image: Image, faces: Faces) -> Analysis:
-        """Aligns the faces that were found in an image and judges them."""
+        """Places landmarks, aligns and judges the faces that were found in an image."""
+        if self.landmarker is not None:
+            faces = self.landmarker.refine(image, faces)
         crops = align(image, faces.landmarks, self.embedder.template)
         return Analysis(faces, crops, tuple(assess(faces, crops, self.quality)))
 
