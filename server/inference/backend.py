@@ -20,7 +20,8 @@ class Backend(Protocol):
 
     The contract, which tests/conformance/test_backend.py holds every implementation to:
 
-    - A batch is (N, 3, H, W) float32, C order or not, with any N >= 1 and an H and W that the network takes.
+    - A batch is (N, 3, H, W) float32, C order or not, writable or not, with any N >= 1 and an H and W that the network
+      takes.
     - The answer has one float32 array per output, in the order of `Manifest.outputs()`, each of length N, row i for
       crop or frame i, whatever else is in the batch. The arrays belong to the caller.
     - The same batch gives the same answer. The batch is not written to.
@@ -119,6 +120,7 @@ class FakeBackend:
         function: Callable[[Tensor], tuple[Tensor, ...]],
         *,
         name: str = "fake",
+        takes: Input | None = None,
         seconds: float = 0.0,
         failure: Exception | None = None,
     ) -> None:
@@ -127,12 +129,14 @@ class FakeBackend:
         Args:
             function: outputs of a batch.
             name: as in `Backend`.
+            takes: sizes that the imagined network takes; None for any.
             seconds: how long each batch takes at least.
             failure: what the imagined library raises at every batch; None for a library that works.
         """
         self.name = name
         self.calls: list[tuple[int, ...]] = []
         self._function = function
+        self._takes = takes
         self._seconds = seconds
         self._failure = failure
         self._open = True
@@ -142,6 +146,8 @@ class FakeBackend:
         if not self._open:
             raise closed(self.name)
         check_batch(batch)
+        if self._takes is not None:
+            check_size(batch, self._takes)
         self.calls.append(batch.shape)
         if self._seconds:
             time.sleep(self._seconds)

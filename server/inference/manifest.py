@@ -132,8 +132,8 @@ class Manifest(Part):
 def _wrong_kind(manifest: Manifest, wanted: Kind) -> ModelError:
     return ModelError(
         "MODEL_KIND_WRONG",
-        f"{manifest.model} is a {manifest.kind.value}, where a {wanted.value} is wanted; "
-        f"`facestream-models list` shows the {wanted.value}s",
+        f"{manifest.model} is of the kind {manifest.kind.value}, wanted is the kind {wanted.value}; "
+        "`facestream-models list` shows the kinds",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def _compile(manifest: Manifest, weights: bytes, precision: Precision, threads: 
     import openvino
 
     core = openvino.Core()
-    _check_precision(core, precision)
+    check_precision(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"), precision)
     settings = {
         "INFERENCE_PRECISION_HINT": precision.value,
         "INFERENCE_NUM_THREADS": threads,
@@ -98,10 +99,16 @@ def _compile(manifest: Manifest, weights: bytes, precision: Precision, threads: 
         raise unreadable(manifest, "openvino", error) from error
 
 
-def _check_precision(core: Any, precision: Precision) -> None:  # noqa: ANN401
-    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if precision is Precision.BFLOAT16 and "BF16" not in able:
+def check_precision(capabilities: Sequence[str], precision: Precision) -> None:
+    """Passes a precision that a processor with these OpenVINO capabilities computes in.
+
+    Without this OpenVINO would compute in another one and not say so.
+
+    Raises:
+        ConflictError: PRECISION_UNSUPPORTED.
+    """
+    if precision is Precision.BFLOAT16 and "BF16" not in capabilities:
         raise ConflictError(
             "PRECISION_UNSUPPORTED",
-            f"this processor does not compute in bf16 (it can {', '.join(able)}); choose the runtime openvino",
+            f"this processor does not compute in bf16 (it can {', '.join(capabilities)}); choose the runtime openvino",
         )
