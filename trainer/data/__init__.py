@@ -1,0 +1,1 @@
+"""Photographs of people, and the batches that are drawn from them."""

@@ -1,0 +1,170 @@
+"""Which crop shows whom: folders of identities, or a list."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.errors import DatasetError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Crops of people, as a struct of arrays.
+
+    Attributes:
+        paths: of the files.
+        labels: (N,) int64 index into `identities`.
+        identities: names of the people; each has at least one crop.
+    """
+
+    paths: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    identities: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def counts(self) -> NDArray[np.int64]:
+        """(identities,) number of crops of each person."""
+        return np.bincount(self.labels, minlength=len(self.identities)).astype(np.int64)
+
+    def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> Catalog:
+        """The crops that an index array or a mask picks; people without any are left out."""
+        labels = self.labels[chosen]
+        present, relabelled = np.unique(labels, return_inverse=True)
+        paths = tuple(np.asarray(self.paths, object)[chosen])
+        return Catalog(paths, relabelled.astype(np.int64), tuple(self.identities[i] for i in present))
+
+    def fingerprint(self) -> str:
+        """Hash of what the crops show and whom, whatever folder they lie in; reads every file once.
+
+        Raises:
+            DatasetError: when a file cannot be read.
+        """
+        digest = hashlib.sha256()
+        for path, label in zip(self.paths, self.labels, strict=True):
+            try:
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+            except OSError as error:
+                raise DatasetError("CROP_UNREADABLE", f"{path} cannot be read: {error.strerror}") from error
+            digest.update(f"{self.identities[label]}\0{content}\n".encode())
+        return digest.hexdigest()
+
+
+def read_folders(root: Path) -> Catalog:
+    """The crops of a folder with one folder for each person, in the order of their names.
+
+    Files that are no JPEG or PNG by their name, and hidden ones, are left out.
+
+    Raises:
+        DatasetError: when the folder cannot be read or holds no crop.
+    """
+    try:
+        people = sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
+        files = [(person.name, path) for person in people for path in sorted(person.iterdir()) if _is_crop(path)]
+    except OSError as error:
+        raise DatasetError("FOLDER_UNREADABLE", f"{error.filename} cannot be read: {error.strerror}") from error
+    if not files:
+        raise DatasetError(
+            "NO_CROPS",
+            f"{root} holds no folder with a {', '.join(sorted(SUFFIXES))} in it; put each person's crops into a folder "
+            "of their own",
+        )
+    return _catalog(files)
+
+
+def read_list(path: Path) -> Catalog:
+    """The crops of a CSV file with the columns path (relative to the file's folder, or absolute) and identity.
+
+    Raises:
+        DatasetError: when the list or a file in it cannot be read, with the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError("LIST_UNREADABLE", f"the list {path} cannot be read: {error}") from error
+    reader = csv.DictReader(text.splitlines())
+    if not {"path", "identity"} <= set(reader.fieldnames or ()):
+        raise DatasetError("LIST_INVALID", f"{path} has the columns {reader.fieldnames}; it needs path and identity")
+    files = []
+    for row in reader:
+        if not row["path"] or not row["identity"]:
+            raise DatasetError("LIST_INVALID", f"{path} line {reader.line_num} lacks a path or an identity")
+        file = path.parent / row["path"]
+        if not file.is_file():
+            raise DatasetError("LIST_INVALID", f"{path} line {reader.line_num}: there is no {file}")
+        files.append((row["identity"], file))
+    if not files:
+        raise DatasetError("NO_CROPS", f"the list {path} holds no crops")
+    return _catalog(files)
+
+
+def read_catalog(path: Path) -> Catalog:
+    """The crops of a folder of folders, or of a CSV list.
+
+    Raises:
+        DatasetError: when they cannot be read.
+    """
+    return read_list(path) if path.is_file() else read_folders(path)
+
+
+def require_trainable(catalog: Catalog) -> None:
+    """Passes a catalog from which triplets can be made: two people, one of them with two crops.
+
+    Raises:
+        DatasetError: with what is missing.
+    """
+    if len(catalog.identities) < 2:
+        raise DatasetError(
+            "ONE_PERSON",
+            f"all {len(catalog)} crops show one person, {catalog.identities[0]!r}; a triplet needs a face of somebody "
+            "else: add people, each in a folder of their own",
+        )
+    if int(catalog.counts().max()) < 2:
+        raise DatasetError(
+            "ONE_CROP_EACH",
+            f"each of the {len(catalog.identities)} people has a single crop; a triplet needs two faces of one person: "
+            "add crops, 40 of each person in the paper",
+        )
+
+
+def hold_out(catalog: Catalog, *, people: int, seed: int) -> tuple[Catalog, Catalog]:
+    """Parts the catalog into one without `people` randomly chosen identities, and one with them alone.
+
+    People with a single crop are never chosen, since they have no pair to be tested on.
+
+    Raises:
+        DatasetError: when too few people would remain on either side.
+    """
+    several = np.flatnonzero(catalog.counts() >= 2)
+    if not 1 <= people <= len(several) - 1:
+        raise DatasetError(
+            "HOLD_OUT_IMPOSSIBLE",
+            f"{people} people cannot be held out of {len(several)} who have two crops or more; hold out 1 to "
+            f"{max(len(several) - 1, 0)}",
+        )
+    chosen = np.random.default_rng(seed).choice(several, people, replace=False)
+    outside = np.isin(catalog.labels, chosen)
+    return catalog.take(~outside), catalog.take(outside)
+
+
+def _is_crop(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
+
+
+def _catalog(files: Iterable[tuple[str, Path]]) -> Catalog:
+    numbers: dict[str, int] = {}
+    paths, labels = [], []
+    for identity, path in files:
+        labels.append(numbers.setdefault(identity, len(numbers)))
+        paths.append(path)
+    return Catalog(tuple(paths), np.array(labels, np.int64), tuple(numbers))

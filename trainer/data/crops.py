@@ -1,0 +1,125 @@
+"""Reads crops, many at a time, into batches of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from server.domain import Codec, ColourOrder, EncodedImage, Image, PixelSpec
+from server.errors import ImageError
+from server.vision.decode import ImageLimits, decode
+from trainer.data.augment import Augmentation, augment
+from trainer.data.catalog import Catalog
+from trainer.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The crops of a mini-batch.
+
+    Attributes:
+        images: (B, H, W, 3) uint8 BGR; bytes, since float32 would need four times the memory.
+        labels: (B,) int64.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+
+def read_crop(path: Path, *, height: int, width: int) -> Image:
+    """The crop in a file, resized to the network's input where it has another size.
+
+    Raises:
+        DatasetError: when the file is missing, empty or no photograph.
+    """
+    try:
+        image = decode(EncodedImage(Codec.UNSPECIFIED, path.read_bytes()), ImageLimits())
+    except OSError as error:
+        raise DatasetError("CROP_UNREADABLE", f"{path} cannot be read: {error.strerror}") from error
+    except ImageError as error:
+        raise DatasetError(
+            "CROP_UNREADABLE", f"{path} is no photograph: {error.message}; delete it or fetch it again"
+        ) from error
+    if image.shape[:2] == (height, width):
+        return image
+    smaller = image.shape[0] * image.shape[1] > height * width
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class CropReader:
+    """How the crops of a catalog become batches.
+
+    Attributes:
+        catalog: the crops.
+        height: of the network's input.
+        width: of the network's input.
+        augmentation: what happens to each crop.
+        seed: of the augmentation; with the step and the place in the batch it decides every crop's fate.
+    """
+
+    catalog: Catalog
+    height: int
+    width: int
+    augmentation: Augmentation
+    seed: int = 0
+
+    def read(self, indices: NDArray[np.intp], *, step: int, pool: ThreadPoolExecutor) -> Batch:
+        """The crops that the indices name.
+
+        Raises:
+            DatasetError: when a file is missing, empty or no photograph.
+        """
+        crops = pool.map(self._one, indices, range(len(indices)), [step] * len(indices))
+        images = np.stack(list(crops))
+        return Batch(torch.from_numpy(images), torch.from_numpy(self.catalog.labels[indices]))
+
+    def _one(self, index: np.intp, place: int, step: int) -> Image:
+        image = read_crop(self.catalog.paths[index], height=self.height, width=self.width)
+        return augment(image, self.augmentation, np.random.default_rng([self.seed, 2, step, place]))
+
+
+def ahead(
+    reader: CropReader, batches: Iterator[tuple[int, NDArray[np.intp]]], pool: ThreadPoolExecutor
+) -> Iterator[tuple[int, Batch]]:
+    """Reads each (step, indices) while the caller works on the one before; yields (step, batch).
+
+    Raises:
+        DatasetError: when a file is missing, empty or no photograph.
+    """
+    with ThreadPoolExecutor(1, "next-batch") as one:
+        waiting = None
+        for step, indices in batches:
+            coming = step, one.submit(reader.read, indices, step=step, pool=pool)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = coming
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()
+
+
+def to_input(images: Tensor, pixels: PixelSpec, device: torch.device) -> Tensor:
+    """Bytes to a network's input, as `server.vision.preprocess.to_tensor` makes it, on the device.
+
+    Args:
+        images: (N, H, W, 3) uint8 BGR on the CPU.
+        pixels: the network's wish.
+        device: where to.
+
+    Returns:
+        (N, 3, H, W) float32, in the channels-last memory format that convolutions are fastest with.
+    """
+    images = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    if pixels.colour is ColourOrder.RGB:
+        images = images.flip(1)
+    mean, std = (torch.tensor(part, device=device)[:, None, None] for part in (pixels.mean, pixels.std))
+    return (images.float() - mean).div_(std).contiguous(memory_format=torch.channels_last)
