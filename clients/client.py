@@ -1,0 +1,292 @@
+"""Everything that a program does with a server, in one object."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from facestream.v1 import (
+    gallery_pb2,
+    gallery_pb2_grpc,
+    recognition_pb2,
+    recognition_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+)
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from clients import wire
+from clients.channel import DEFAULT_TARGET, open_channel
+from clients.enrolment import enrol_all
+from clients.errors import Cause, NotFoundError, RefusedError, RpcError, UnavailableError
+from clients.frames import Recognition
+from clients.names import gallery_name, identity_name
+from clients.options import StreamOptions
+from clients.people import (
+    EmbeddedFace,
+    Enrollee,
+    Enrolment,
+    Health,
+    Identity,
+    IdentityDetails,
+    PhotoOutcome,
+    Receipt,
+    SearchResult,
+    Status,
+    Verification,
+)
+from clients.photos import Photo
+from clients.rpc import error_of_call
+from clients.session import RecognitionStream
+from clients.sources.source import Source
+from clients.text import printable
+
+_ResponseT = TypeVar("_ResponseT")
+
+_WRITE_ATTEMPTS = 3
+_FIRST_WAIT_S = 0.2
+_PAGE = 500
+_SECONDS_PER_PHOTO = 2.0
+
+
+def _unheard(outcomes: Sequence[PhotoOutcome]) -> None:
+    """Nobody wants to know."""
+
+
+class Client:
+    """A connection to one server and one of its galleries.
+
+        async with Client("localhost:50051") as client:
+            await client.enrol("Ada Lovelace", [read_photo(Path("ada.jpg"))])
+
+    Every method raises an `RpcError` when the server refuses or cannot be reached. Reads are repeated a few times
+    while the server is out of reach; writes too, under one request id, so that they happen once.
+
+    Args:
+        target: HOST:PORT of the server.
+        gallery: resource name or id of the gallery; "" means the server's default.
+        timeout_s: of each call, seconds; enrolment gets more per photograph.
+
+    Raises:
+        UsageError: the target is no address.
+    """
+
+    def __init__(self, target: str = DEFAULT_TARGET, *, gallery: str = "", timeout_s: float = 10.0) -> None:
+        self.target = target
+        self.gallery = gallery_name(gallery)
+        self.timeout_s = timeout_s
+        self._channel = open_channel(target)
+        self._recognition = recognition_pb2_grpc.RecognitionServiceStub(self._channel)
+        self._galleries = gallery_pb2_grpc.GalleryServiceStub(self._channel)
+        self._server = server_pb2_grpc.ServerServiceStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connection; calls under way end."""
+        await self._channel.close()
+
+    # ---- people
+
+    async def enrol(
+        self,
+        display_name: str,
+        photos: Iterable[Photo],
+        *,
+        identity: str = "",
+        allow_lookalikes: bool = False,
+        judged: Callable[[Sequence[PhotoOutcome]], None] = _unheard,
+    ) -> Enrolment:
+        """Adds a person from photographs; weak ones are refused one by one, with the reason in the answer.
+
+        Args:
+            display_name: the name of a new person; ignored with `identity`.
+            photos: of this person alone; read as they are sent.
+            identity: resource name of a person who gets more photographs; "" makes a new one.
+            allow_lookalikes: accept a face that is near enough to another person to be taken for them.
+            judged: called with the outcomes so far of each request, for progress.
+
+        Raises:
+            NoUsablePhotoError: none of the photographs is good enough; nothing was changed.
+            UsageError: there are no photographs.
+        """
+        who = Enrollee(
+            display_name=display_name, identity=identity, gallery=self.gallery, allow_lookalikes=allow_lookalikes
+        )
+        return await enrol_all(photos, who, self._enrol_batch, judged=judged)
+
+    async def _enrol_batch(self, photos: Sequence[Photo], who: Enrollee) -> Enrolment:
+        request = wire.enrol_request(photos, who, request_id=_request_id())
+        timeout_s = self.timeout_s + _SECONDS_PER_PHOTO * len(photos)
+        return wire.read_enrolment(await self._write(self._galleries.EnrolIdentity, request, timeout_s))
+
+    async def list(self, contains: str = "") -> AsyncIterator[Identity]:
+        """The people whose names contain a text, whatever its case, in the order of their enrolment."""
+        request = gallery_pb2.ListIdentitiesRequest(
+            gallery=self.gallery, page_size=_PAGE, display_name_contains=contains
+        )
+        while True:
+            page = await self._call(self._galleries.ListIdentities, request)
+            for identity in page.identities:
+                yield wire.read_identity(identity)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def get(self, name: str) -> IdentityDetails:
+        """A person and the person's templates, by resource name.
+
+        Raises:
+            NotFoundError: there is no such person.
+        """
+        return wire.read_details(
+            await self._call(self._galleries.GetIdentity, gallery_pb2.GetIdentityRequest(name=name))
+        )
+
+    async def find(self, who: str) -> Identity:
+        """The person with this resource name, id, or display name (whole, whatever its case).
+
+        Raises:
+            NotFoundError: there is none.
+            RefusedError: several people have this name.
+        """
+        name = identity_name(self.gallery, who)
+        if name:
+            try:
+                return (await self.get(name)).identity
+            except NotFoundError:
+                if "/" in who:
+                    raise
+        similar = [identity async for identity in self.list(who)]
+        wanted = who.casefold()
+        same = [identity for identity in similar if identity.display_name.casefold() == wanted]
+        if len(same) == 1:
+            return same[0]
+        if same:
+            ids = ", ".join(identity.id for identity in same)
+            raise RefusedError(
+                f"{len(same)} people are called {printable(who)}: {ids}",
+                "say which by the id",
+                cause=Cause("FAILED_PRECONDITION", "NAME_AMBIGUOUS"),
+            )
+        raise NotFoundError(
+            f"nobody is called {printable(who)}{_suggestion(similar)}",
+            "facestream-admin person list shows everybody",
+            cause=Cause("NOT_FOUND", "IDENTITY_NOT_FOUND"),
+        )
+
+    async def rename(self, name: str, display_name: str) -> Identity:
+        """Gives the person with this resource name another display name."""
+        request = gallery_pb2.RenameIdentityRequest(name=name, display_name=display_name, request_id=_request_id())
+        return wire.read_identity((await self._write(self._galleries.RenameIdentity, request)).identity)
+
+    async def delete(self, name: str) -> Receipt:
+        """Removes the person with this resource name and everything derived from it; there is no way back."""
+        request = gallery_pb2.DeleteIdentityRequest(name=name, request_id=_request_id())
+        return wire.read_receipt((await self._write(self._galleries.DeleteIdentity, request)).receipt)
+
+    async def search(self, photo: Photo, *, limit: int = 0, target_far: float = 0.0) -> SearchResult:
+        """The people nearest to each face of a photograph, whatever the threshold. 0 means the server's default."""
+        request = gallery_pb2.SearchIdentitiesRequest(
+            gallery=self.gallery, image=wire.image(photo), limit=limit, target_far=target_far
+        )
+        return wire.read_search(await self._call(self._galleries.SearchIdentities, request))
+
+    # ---- pictures
+
+    async def recognize(self, photo: Photo, *, target_far: float = 0.0) -> Recognition:
+        """The faces of a photograph, and who they are."""
+        request = recognition_pb2.RecognizeRequest(image=wire.image(photo), gallery=self.gallery, target_far=target_far)
+        return wire.read_recognition((await self._call(self._recognition.Recognize, request)).result)
+
+    async def verify(self, first: Photo, second: Photo, *, target_far: float = 0.0) -> Verification:
+        """Whether two photographs with one face each show the same person."""
+        request = recognition_pb2.VerifyRequest(
+            first=wire.image(first), second=wire.image(second), target_far=target_far
+        )
+        return wire.read_verification(await self._call(self._recognition.Verify, request))
+
+    async def embed(self, photo: Photo, *, mirrored: bool = False) -> tuple[EmbeddedFace, ...]:
+        """Every face of a photograph and its embedding; `mirrored` takes twice the time and is a little better."""
+        request = recognition_pb2.EmbedRequest(image=wire.image(photo), mirrored=mirrored)
+        return wire.read_embeddings(await self._call(self._recognition.Embed, request))
+
+    def stream(self, source: Source, options: StreamOptions | None = None) -> RecognitionStream:
+        """A camera's stream, over a connection of its own. The gallery is this client's unless the options name one."""
+        options = options or StreamOptions()
+        gallery = gallery_name(options.gallery) or self.gallery
+        return RecognitionStream(self.target, source, replace(options, gallery=gallery))
+
+    # ---- the server
+
+    async def health(self) -> Health:
+        """Whether the server says that it serves."""
+        request = health_pb2.HealthCheckRequest()
+        try:
+            response = await self._call(self._health.Check, request)
+        except RpcError as error:
+            if error.cause.code in {"UNIMPLEMENTED", "NOT_FOUND"}:
+                return Health.UNKNOWN
+            raise
+        serving = response.status == health_pb2.HealthCheckResponse.SERVING
+        return Health.SERVING if serving else Health.NOT_SERVING
+
+    async def status(self) -> Status:
+        """Whether the server serves, what it is, and the numbers of this gallery."""
+        statistics = gallery_pb2.GetGalleryStatisticsRequest(gallery=self.gallery)
+        health = await self.health()
+        return Status(
+            health,
+            wire.read_server(await self._call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())),
+            wire.read_statistics(await self._call(self._galleries.GetGalleryStatistics, statistics)),
+        )
+
+    # ---- calls
+
+    async def _call(
+        self,
+        method: Callable[..., Awaitable[_ResponseT]],
+        request: Any,  # noqa: ANN401 - any message
+        timeout_s: float = 0.0,
+    ) -> _ResponseT:
+        try:
+            return await method(request, timeout=timeout_s or self.timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise error_of_call(error, self.target) from error
+
+    async def _write(
+        self,
+        method: Callable[..., Awaitable[_ResponseT]],
+        request: Any,  # noqa: ANN401 - any message
+        timeout_s: float = 0.0,
+    ) -> _ResponseT:
+        """Calls again, with the same request id, when it isn't known whether the server did it."""
+        for attempt in range(_WRITE_ATTEMPTS - 1):
+            try:
+                return await self._call(method, request, timeout_s)
+            except UnavailableError as error:
+                if error.cause.reason:
+                    raise
+                await asyncio.sleep(_FIRST_WAIT_S * 2**attempt)
+        return await self._call(method, request, timeout_s)
+
+
+def _request_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _suggestion(similar: Sequence[Identity]) -> str:
+    names = ", ".join(f"{printable(identity.display_name)} ({identity.id})" for identity in similar[:5])
+    return f"; similar names: {names}" if names else ""

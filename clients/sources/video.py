@@ -1,0 +1,80 @@
+"""Video files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from clients.errors import SourceError, SourceNotFoundError
+from clients.frames import Frame
+from clients.sources.decoding import Decoding, video_stream
+from clients.text import printable
+
+_log = logging.getLogger(__name__)
+
+
+class VideoFile:
+    """The frames of a video file.
+
+    Args:
+        path: the file.
+        fps: frames per second of the video's own time to keep; 0 keeps all.
+
+    Raises:
+        SourceNotFoundError: there is no such file.
+        SourceError: it is no video that can be read.
+    """
+
+    live = False
+
+    def __init__(self, path: Path, *, fps: float = 0.0) -> None:
+        import av
+
+        self.description = printable(path)
+        if not path.is_file():
+            raise SourceNotFoundError(f"{self.description}: no such file")
+        try:
+            self._container = av.open(str(path))
+        except (av.error.FFmpegError, OSError) as error:
+            raise SourceError(
+                f"{self.description} cannot be read as a video: {error.strerror}",
+                "it is damaged, incomplete or no video; try whether a player opens it",
+            ) from error
+        try:
+            stream = video_stream(self._container, self.description)
+        except SourceError:
+            self._container.close()
+            raise
+        stream.thread_type = "AUTO"
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        self._declared = stream.frames
+        self._decoding = Decoding(self._container, stream, fps=fps)
+        self.fps = min(fps, rate) if fps > 0 and rate > 0 else rate
+        thinned = fps > 0 and rate > fps
+        self.expected = round(self._declared * fps / rate) if thinned else self._declared
+
+    def __iter__(self) -> Iterator[Frame]:
+        try:
+            yield from self._decoding.frames()
+        except SourceError:
+            if self._decoding.sequence == 0:
+                raise
+            # What could be read is worth having; the warning says what is missing.
+        read, damaged = self._decoding.sequence, self._decoding.damaged
+        if read == 0:
+            raise SourceError(f"{self.description} holds no frame that can be decoded", "the file is damaged")
+        if damaged or read < self._declared:
+            _log.warning(
+                "%s is damaged or incomplete: %d frames could be read of %s",
+                self.description,
+                read,
+                self._declared or "an unknown number",
+            )
+
+    def interrupt(self) -> None:
+        """Does nothing: reading a file does not wait."""
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._container.close()
