@@ -51,3 +51,22 @@ def portrait() -> np.ndarray:
     """A photograph of Grace Hopper, (600, 512, 3) uint8 BGR."""
     with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
         return cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
+
+
+@pytest.fixture
+def write_wheel():
+    """Writes a wheel of a package that holds the given files, and gives its path."""
+
+    def write(folder: Path, package: str, version: str, files: dict[str, bytes]) -> Path:
+        stem = f"{package.replace('-', '_')}-{version}"
+        about = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
+        kind = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        info = {"METADATA": about.encode(), "WHEEL": kind.encode(), "RECORD": b""}
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{stem}-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in {**files, **{f"{stem}.dist-info/{key}": text for key, text in info.items()}}.items():
+                archive.writestr(zipfile.ZipInfo(name), data)
+        return path
+
+    return write
