@@ -155,6 +155,7 @@ async def _parts(settings: Settings, metrics: Metrics) -> AsyncIterator[Parts]:
             writes, lambda: Galleries.open(settings.data_dir, fingerprint=fingerprint, dimension=dimension)
         )
         exporter, _ = _start_exporter(settings.metrics_listen, metrics)
+        _log.info("metrics on port %d", exporter.server_port, extra={"metrics_port": exporter.server_port})
         try:
             yield Parts(settings, loaded, galleries, frames, writes, metrics, Streams(settings.max_streams))
         finally:

@@ -12,13 +12,13 @@ from server.inference.parts import (
     Detector,
     Embedder,
     Input,
-    OperatingPoint,
     Pixels,
     WheelSource,
 )
 from server.models.convert.centerface import convert_centerface
 from server.models.convert.dlib import convert_dlib
 from server.models.convert.quantised import convert_sface, convert_yunet
+from server.models.operating_points import measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,7 @@ SFACE = Entry(
         output="fc1",
         dimension=128,
         template=((38.29, 51.70), (73.53, 51.50), (56.03, 71.74), (41.55, 92.37), (70.73, 92.20)),
-        operating_points=(OperatingPoint(far=1e-3, distance=1.28, val=0.992),),
-        fitted_on="LFW, 6,000 standard pairs of the unaligned images, five-point alignment, single pass",
+        **measured("sface/2021dec"),
     ),
     licence="Apache-2.0",
     attribution="SFace by Yaoyao Zhong, Weihong Deng and others, trained by Chengrui Wang, as published in OpenCV Zoo",
@@ -171,8 +170,7 @@ DLIB_RESNET = Entry(
         output="embedding",
         dimension=128,
         template=((47.7, 47.1), (100.3, 47.1), (74.0, 77.2), (52.5, 107.8), (96.0, 107.6)),
-        operating_points=(OperatingPoint(far=1e-3, distance=0.16, val=0.955),),
-        fitted_on="LFW, 6,000 standard pairs of the unaligned images, five-point alignment, single pass",
+        **measured("dlib-resnet/v1"),
     ),
     licence="CC0-1.0",
     attribution="dlib's face recognition ResNet by Davis E. King",

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TypedDict
 
 from server.inference.parts import OperatingPoint
 
 OPERATING_POINTS_FILE = Path(__file__).with_name("operating_points.json")
 
 
-def measured(model: str) -> tuple[tuple[OperatingPoint, ...], str]:
+class Measured(TypedDict):
+    """The fields of an embedder's manifest that are measured."""
+
+    operating_points: tuple[OperatingPoint, ...]
+    fitted_on: str
+
+
+def measured(model: str) -> Measured:
     """The operating points of NAME/VERSION, and what they were fitted on."""
     entry = json.loads(OPERATING_POINTS_FILE.read_text())[model]
     points = tuple(OperatingPoint(**point) for point in entry["points"])
-    return points, entry["fitted_on"]
+    return Measured(operating_points=points, fitted_on=entry["fitted_on"])

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from facestream.v1 import gallery_pb2, gallery_pb2_grpc
@@ -24,7 +24,7 @@ from server.rpc import wire
 from server.telemetry import Metrics
 
 T = TypeVar("T")
-Context = grpc.aio.ServicerContext[Any, Any]
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 MAX_PHOTOS = 64
 _MAX_SOURCE = 200

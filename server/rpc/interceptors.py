@@ -19,9 +19,9 @@ from server.telemetry import Metrics, request_id
 _log = logging.getLogger(__name__)
 
 # grpc's handler types are generic over messages that an interceptor doesn't know.
-Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
-Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any] | None
-Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method = str(handler_call_details.method)
         handler: Any = await continuation(handler_call_details)  # its type stubs know threaded servers only
         if handler is None or not method.startswith("/facestream."):
-            return cast(Handler, handler)
+            return cast("Handler", handler)
         parse = refuse_malformed(handler.request_deserializer)
         if handler.stream_stream:
             return grpc.stream_stream_rpc_method_handler(

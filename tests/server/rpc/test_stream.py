@@ -1,0 +1,267 @@
+"""One camera's stream: every frame answered once, the newest first, and nothing a camera sends ends it by accident."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections import Counter
+
+import pytest
+from facestream.v1 import image_pb2, recognition_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import code_pb2
+
+from server.domain import Faces
+from server.errors import ImageError, InvalidInputError
+from server.pipeline.recognise import Recognition
+from server.rpc.stream import CameraStream, StreamClock, StreamLimits
+from server.telemetry import Metrics
+
+NOBODY = Recognition(64, 48, Faces.none(), (), 7, {"decode": 1, "detect": 2, "align": 3, "embed": 4, "match": 5})
+LIMITS = StreamLimits(target_far=0.001, max_frame_age_ns=10**9, idle_timeout_s=5, drain_ns=10**9)
+
+
+def config(**fields):
+    return recognition_pb2.StreamRecognizeRequest(config=recognition_pb2.StreamConfig(**{"camera": "door", **fields}))
+
+
+def frame(sequence, data=b"jpeg"):
+    image = image_pb2.Image(codec=image_pb2.IMAGE_CODEC_JPEG, data=data)
+    return recognition_pb2.StreamRecognizeRequest(frame=recognition_pb2.CameraFrame(sequence=sequence, image=image))
+
+
+class Camera:
+    """A scripted camera: sends what it is told and keeps what is answered."""
+
+    def __init__(self, recognise=None, *, limits=LIMITS, write=None, clock=time.monotonic_ns):
+        self.sent, self.answers, self.draining = asyncio.Queue(), [], asyncio.Event()
+        self.metrics = Metrics()
+        self.stream = CameraStream(
+            recognise=recognise or self.see_nobody,
+            write=write or self.keep,
+            limits=limits,
+            clock=StreamClock(clock, lambda: 123_000_000_456),
+            metrics=self.metrics,
+            draining=self.draining,
+        )
+
+    async def see_nobody(self, image, gallery, far):
+        return NOBODY
+
+    async def keep(self, answer):
+        self.answers.append(answer)
+
+    async def requests(self):
+        while (message := await self.sent.get()) is not None:
+            yield message
+
+    async def send(self, *messages):
+        for message in messages:
+            await self.sent.put(message)
+
+    async def run(self, *messages):
+        """Sends everything, ends the stream, and gives the answers."""
+        await self.send(*messages, None)
+        await self.stream.run(self.requests())
+        return self.answers
+
+    def kinds(self):
+        return [(answer.sequence, answer.WhichOneof("message")) for answer in self.answers]
+
+
+async def until(condition):
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it never came")
+
+
+async def test_the_stream_opens_with_what_is_in_force():
+    (ready,) = await Camera().run(config(target_far=0.01, max_frame_age=Duration(seconds=2)))
+    assert ready.ready.gallery == "tenants/default/galleries/default"
+    assert ready.ready.target_far == 0.01
+    assert ready.ready.max_frame_age.seconds == 2
+
+
+async def test_a_frame_comes_back_with_its_number_its_time_and_the_stages():
+    _, answer = await Camera().run(config(), frame(9))
+    assert answer.sequence == 9
+    assert (answer.captured_at.seconds, answer.captured_at.nanos) == (123, 456)
+    assert answer.result.gallery_revision == 7
+    assert answer.result.timing.embed.nanos == 4
+    assert answer.result.timing.total.nanos > 0
+
+
+async def test_while_one_frame_is_worked_on_only_the_newest_waits():
+    gate = asyncio.Event()
+
+    async def recognise(image, gallery, far):
+        await gate.wait()
+        return NOBODY
+
+    camera = Camera(recognise)
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await camera.send(config(), frame(1))
+    await until(lambda: camera.stream._last_sequence == 1)
+    await asyncio.sleep(0.01)
+    await camera.send(frame(2), frame(3), frame(4))
+    await until(lambda: len(camera.answers) == 3)
+    gate.set()
+    await camera.send(None)
+    await running
+    assert camera.kinds()[1:] == [(2, "dropped"), (3, "dropped"), (1, "result"), (4, "result")]
+    assert {a.dropped.reason for a in camera.answers if a.WhichOneof("message") == "dropped"} == {
+        recognition_pb2.DROP_REASON_SUPERSEDED
+    }
+
+
+async def test_every_frame_is_answered_exactly_once_whatever_the_pace():
+    rng = random.Random(4)
+
+    async def recognise(image, gallery, far):
+        await asyncio.sleep(rng.choice([0, 0, 0.001, 0.004]))
+        if rng.random() < 0.2:
+            raise ImageError("IMAGE_DAMAGED", "broken")
+        return NOBODY
+
+    camera = Camera(recognise)
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await camera.send(config())
+    for number in range(1, 301):
+        await camera.send(frame(number))
+        if rng.random() < 0.4:
+            await asyncio.sleep(rng.choice([0, 0.001, 0.003]))
+    await camera.send(None)
+    await running
+    answered = Counter(sequence for sequence, kind in camera.kinds() if kind != "ready")
+    assert answered == Counter(range(1, 301))
+    assert {kind for _, kind in camera.kinds()} == {"ready", "result", "dropped", "error"}
+
+
+async def test_a_frame_that_waited_too_long_is_dropped():
+    times = itertools.count(0, 2 * 10**9)
+    camera = Camera(clock=lambda: next(times))
+    await camera.run(config(), frame(1))
+    assert camera.answers[1].dropped.reason == recognition_pb2.DROP_REASON_TOO_OLD
+
+
+@pytest.mark.parametrize("repeated", [5, 4, 0])
+async def test_a_sequence_number_that_doesn_t_rise_is_an_error_and_the_stream_goes_on(repeated):
+    camera = Camera()
+    await camera.run(config(), frame(5), frame(repeated), frame(6))
+    assert sorted(camera.kinds()[1:]) == sorted([(5, "result"), (repeated, "error"), (6, "result")]) or sorted(
+        camera.kinds()[1:]
+    ) == sorted([(5, "dropped"), (repeated, "error"), (6, "result")])
+    error = next(answer.error for answer in camera.answers if answer.WhichOneof("message") == "error")
+    assert error.code == code_pb2.INVALID_ARGUMENT
+
+
+async def test_a_bad_image_is_an_error_of_its_frame():
+    async def recognise(image, gallery, far):
+        raise ImageError("IMAGE_DAMAGED", "the jpeg is cut off")
+
+    _, answer = await Camera(recognise).run(config(), frame(1))
+    assert answer.error.code == code_pb2.INVALID_ARGUMENT
+    assert answer.error.message == "the jpeg is cut off"
+
+
+async def test_a_fault_of_the_server_is_an_error_of_its_frame_that_tells_no_details():
+    async def recognise(image, gallery, far):
+        raise RuntimeError("/secret/path")
+
+    _, answer = await Camera(recognise).run(config(), frame(1))
+    assert answer.error.code == code_pb2.INTERNAL
+    assert "secret" not in answer.error.message
+
+
+async def test_an_unknown_codec_is_an_error_of_its_frame():
+    message = frame(1)
+    message.frame.image.codec = 77
+    _, answer = await Camera().run(config(), message)
+    assert answer.error.code == code_pb2.INVALID_ARGUMENT
+    assert "77" in answer.error.message
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([frame(1)], "CONFIG_MISSING"),
+        ([recognition_pb2.StreamRecognizeRequest()], "CONFIG_MISSING"),
+        ([], "CONFIG_MISSING"),
+        ([config(), config()], "FRAME_MISSING"),
+        ([config(), recognition_pb2.StreamRecognizeRequest()], "FRAME_MISSING"),
+        ([config(camera="")], "CAMERA_INVALID"),
+        ([config(camera="a b")], "CAMERA_INVALID"),
+        ([config(gallery="everybody")], "RESOURCE_NAME_INVALID"),
+        ([config(target_far=0.5)], "TARGET_FAR_INVALID"),
+        ([config(target_far=float("nan"))], "TARGET_FAR_INVALID"),
+        ([config(max_frame_age=Duration(seconds=-1))], "MAX_FRAME_AGE_INVALID"),
+    ],
+)
+async def test_a_stream_that_breaks_the_contract_is_ended_with_the_reason(messages, reason):
+    with pytest.raises(InvalidInputError) as refused:
+        await Camera().run(*messages)
+    assert refused.value.reason == reason
+
+
+async def test_a_second_config_ends_the_stream_only_after_the_frames_before_it_are_answered():
+    camera = Camera()
+    with pytest.raises(InvalidInputError):
+        await camera.run(config(), frame(1), config())
+    assert camera.kinds()[1:] == [(1, "result")]
+
+
+async def test_a_silent_stream_is_ended():
+    limits = StreamLimits(target_far=0.001, max_frame_age_ns=10**9, idle_timeout_s=0.05, drain_ns=0)
+    camera = Camera(limits=limits)
+    await camera.send(config())
+    with pytest.raises(InvalidInputError) as refused:
+        await camera.stream.run(camera.requests())
+    assert refused.value.reason == "STREAM_IDLE"
+
+
+async def test_a_draining_server_says_so_answers_what_it_holds_and_ends():
+    gate = asyncio.Event()
+
+    async def recognise(image, gallery, far):
+        await gate.wait()
+        return NOBODY
+
+    camera = Camera(recognise)
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await camera.send(config(), frame(1), frame(2))
+    await until(lambda: camera.stream._last_sequence == 2)
+    camera.draining.set()
+    await until(lambda: "drain" in [kind for _, kind in camera.kinds()])
+    gate.set()
+    await running
+    assert sorted(sequence for sequence, kind in camera.kinds() if kind in {"result", "dropped"}) == [1, 2]
+
+
+async def test_a_client_that_reads_nothing_stops_its_own_frames_and_memory_stays_bounded():
+    never = asyncio.Event()
+
+    async def stuck(answer):
+        await never.wait()
+
+    camera = Camera(write=stuck)
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await camera.send(config(), *(frame(number) for number in range(1, 1001)))
+    await asyncio.sleep(0.3)
+    assert camera.sent.qsize() > 800
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_outcomes_are_counted():
+    camera = Camera()
+    await camera.run(config(), frame(1), frame(1))
+    counted = {
+        outcome: camera.metrics.registry.get_sample_value("facestream_frames_total", {"outcome": outcome})
+        for outcome in ("result", "error")
+    }
+    assert counted == {"result": 1, "error": 1}
