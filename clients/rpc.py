@@ -55,7 +55,7 @@ def error_of_call(error: grpc.aio.AioRpcError, target: str) -> RpcError:
     cause = cause_of(code, _details(error))
     message = error.details() or code
     if not cause.reason and code == "UNAVAILABLE":
-        message = f"no answer from {target}: {message}"
+        message = f"no answer from {target}: {_bare(message)}"
     if not cause.reason and code == "DEADLINE_EXCEEDED":
         message = f"{target} did not answer in time"
     return _KINDS.get(code, RpcError)(message, _hint(code, cause), cause=cause)
@@ -108,6 +108,11 @@ def _hint(code: str, cause: Cause) -> str:
     if cause.reason:
         return ""
     return _HINTS.get(code, "")
+
+
+def _bare(message: str) -> str:
+    """What went wrong, without gRPC's account of how it found out."""
+    return message.rpartition(": ")[2] if message.startswith("failed to connect") else message
 
 
 def _code_name(number: int) -> str:
