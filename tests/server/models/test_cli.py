@@ -141,3 +141,11 @@ def test_every_command_has_help_with_an_example(run, command):
     assert done.returncode == 0
     assert "facestream-models" in done.stdout
     assert "Example:" in done.stdout or not command
+
+
+def test_the_command_starts_without_loading_a_runtime():
+    heavy = "{'onnx', 'onnxruntime', 'openvino', 'torch', 'tensorrt', 'cv2'}"
+    code = f"import server.models.cli, sys; print(sorted({heavy} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=100)
+    assert done.stdout.strip() == "[]"
