@@ -22,16 +22,18 @@ from trainer.errors import DatasetError
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """The crops of a mini-batch.
+class Request:
+    """The part of a mini-batch that a process reads.
 
     Attributes:
-        images: (B, H, W, 3) uint8 BGR; bytes, since float32 would need four times the memory.
-        labels: (B,) int64.
+        step: number of the mini-batch.
+        indices: (B,) crops of the whole mini-batch.
+        rows: which of them are read.
     """
 
-    images: Tensor
-    labels: Tensor
+    step: int
+    indices: NDArray[np.intp]
+    rows: slice
 
 
 def read_crop(path: Path, *, height: int, width: int) -> Image:
@@ -73,33 +75,33 @@ class CropReader:
     augmentation: Augmentation
     seed: int = 0
 
-    def read(self, indices: NDArray[np.intp], *, step: int, pool: ThreadPoolExecutor) -> Batch:
-        """The crops that the indices name.
+    def read(self, request: Request, pool: ThreadPoolExecutor) -> Tensor:
+        """The crops asked for, (n, H, W, 3) uint8 BGR: bytes, since float32 would need four times the memory.
 
         Raises:
             DatasetError: when a file is missing, empty or no photograph.
         """
-        crops = pool.map(self._one, indices, range(len(indices)), [step] * len(indices))
-        images = np.stack(list(crops))
-        return Batch(torch.from_numpy(images), torch.from_numpy(self.catalog.labels[indices]))
+        places = range(len(request.indices))[request.rows]
+        crops = pool.map(lambda place: self._one(int(request.indices[place]), request.step, place), places)
+        return torch.from_numpy(np.stack(list(crops)))
 
-    def _one(self, index: np.intp, place: int, step: int) -> Image:
+    def _one(self, index: int, step: int, place: int) -> Image:
         image = read_crop(self.catalog.paths[index], height=self.height, width=self.width)
         return augment(image, self.augmentation, np.random.default_rng([self.seed, 2, step, place]))
 
 
 def ahead(
-    reader: CropReader, batches: Iterator[tuple[int, NDArray[np.intp]]], pool: ThreadPoolExecutor
-) -> Iterator[tuple[int, Batch]]:
-    """Reads each (step, indices) while the caller works on the one before; yields (step, batch).
+    reader: CropReader, requests: Iterator[Request], pool: ThreadPoolExecutor
+) -> Iterator[tuple[Request, Tensor]]:
+    """Reads what is asked for while the caller works on the one before; yields each request with its crops.
 
     Raises:
         DatasetError: when a file is missing, empty or no photograph.
     """
     with ThreadPoolExecutor(1, "next-batch") as one:
         waiting = None
-        for step, indices in batches:
-            coming = step, one.submit(reader.read, indices, step=step, pool=pool)
+        for request in requests:
+            coming = request, one.submit(reader.read, request, pool)
             if waiting is not None:
                 yield waiting[0], waiting[1].result()
             waiting = coming

@@ -24,6 +24,20 @@ def pair_distances(embeddings: NDArray[np.float32], left: NDArray[np.intp], righ
     return squares
 
 
+def all_pairs(embeddings: NDArray[np.float32], labels: NDArray[np.intp]) -> tuple[Distances, Distances]:
+    """Squared L2 distances of all pairs of (N, D) embeddings: those of one person, and those of two.
+
+    Memory is O(N^2).
+    """
+    points = embeddings.astype(np.float64)
+    squares = (points**2).sum(axis=1)
+    distances = np.maximum(squares[:, None] + squares[None, :] - 2 * points @ points.T, 0)
+    upper = np.triu_indices(len(labels), 1)
+    same = labels[upper[0]] == labels[upper[1]]
+    found: Distances = distances[upper]
+    return found[same], found[~same]
+
+
 def accepted(distances: Distances, threshold: float) -> int:
     """How many comparisons a threshold accepts."""
     return int(np.count_nonzero(distances <= threshold))

@@ -6,6 +6,7 @@ a fitting negative. Faces of people who occur once are negatives only.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 import torch
@@ -33,16 +34,31 @@ class Negative(Enum):
     NEAREST = "nearest"
 
 
-def mine(mining: Mining, distances: Tensor, labels: Tensor, *, margin: float, generator: torch.Generator) -> Triplets:
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """What mining found.
+
+    Attributes:
+        triplets: indices into the batch.
+        considered: how many anchor-positive pairs (for HARDEST: anchors) it looked at; what it left out has no triplet.
+    """
+
+    triplets: Triplets
+    considered: int
+
+
+def mine(mining: Mining, distances: Tensor, labels: Tensor, *, margin: float, generator: torch.Generator) -> Mined:
     """The triplets that a kind of mining chooses; the generator (on the CPU) decides where chance does."""
     with torch.no_grad():
+        positives = (labels[:, None] == labels[None, :]).sum(dim=1) - 1
+        pairs = int(positives.sum())
         match mining:
             case Mining.SEMI_HARD:
-                return semi_hard(distances, labels, margin=margin, generator=generator)
+                return Mined(semi_hard(distances, labels, margin=margin, generator=generator), pairs)
             case Mining.HARDEST:
-                return hardest(distances, labels)
+                return Mined(hardest(distances, labels), int((positives > 0).sum()))
             case Mining.RANDOM:
-                return random(labels, generator)
+                return Mined(random(labels, generator), pairs)
 
 
 def anchor_positive_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:

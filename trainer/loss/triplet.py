@@ -48,11 +48,6 @@ class TripletLoss:
     active: int
     triplets: int
 
-    @property
-    def active_share(self) -> float:
-        """Share of active triplets, 0..1; 0 when there is no triplet."""
-        return self.active / self.triplets if self.triplets else 0.0
-
 
 def triplet_loss(distances: Tensor, triplets: Triplets, margin: float = MARGIN) -> TripletLoss:
     """Mean of max(0, d(a, p) - d(a, n) + margin) over the triplets where it is more than 0.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from trainer.errors import WeightsError
+
+_UNREADABLE = (
+    *(OSError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError),
+    *(pickle.UnpicklingError, struct.error),
+)
+"""What torch raises for files that are none of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+    except _UNREADABLE as error:
         raise WeightsError("WEIGHTS_UNREADABLE", f"{path} is no state_dict that torch reads ({error})") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]

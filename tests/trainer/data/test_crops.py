@@ -11,7 +11,7 @@ from server.domain import ColourOrder, PixelSpec
 from server.vision.preprocess import to_tensor
 from trainer.data.augment import Augmentation
 from trainer.data.catalog import read_folders
-from trainer.data.crops import CropReader, ahead, read_crop, to_input
+from trainer.data.crops import CropReader, Request, ahead, read_crop, to_input
 from trainer.errors import DatasetError
 
 
@@ -54,48 +54,55 @@ def test_a_file_that_is_not_there_is_refused_by_name(root):
         read_crop(root / "gone.jpg", height=20, width=16)
 
 
-def test_a_batch_holds_the_crops_in_order_with_their_labels(root, pool):
+def test_a_batch_holds_the_crops_in_order(root, pool):
     catalog = read_folders(root)
     reader = CropReader(catalog, 20, 16, Augmentation.none())
-    batch = reader.read(np.array([5, 0, 11]), step=0, pool=pool)
-    assert batch.images.shape == (3, 20, 16, 3)
-    assert batch.images.dtype == torch.uint8
-    assert batch.labels.tolist() == [1, 0, 2]
-    for image, index in zip(batch.images, (5, 0, 11), strict=True):
+    images = reader.read(Request(0, np.array([5, 0, 11]), slice(0, 3)), pool)
+    assert images.shape == (3, 20, 16, 3)
+    assert images.dtype == torch.uint8
+    for image, index in zip(images, (5, 0, 11), strict=True):
         assert np.array_equal(image.numpy(), cv2.imread(str(catalog.paths[index])))
 
 
 def test_augmentation_depends_on_seed_step_and_place_alone(root, pool):
     catalog = read_folders(root)
-    indices = np.array([3, 3, 7])
 
     def read(*, seed=1, step=4):
-        return CropReader(catalog, 20, 16, Augmentation(), seed).read(indices, step=step, pool=pool)
+        reader = CropReader(catalog, 20, 16, Augmentation(), seed)
+        return reader.read(Request(step, np.array([3, 3, 7]), slice(0, 3)), pool)
 
-    first = read().images
-    assert torch.equal(read().images, first)
-    assert not torch.equal(read(step=5).images, first)
-    assert not torch.equal(read(seed=2).images, first)
-    many = [read().images[place] for place in range(2)]
-    assert not torch.equal(many[0], many[1])
+    first = read()
+    assert torch.equal(read(), first)
+    assert not torch.equal(read(step=5), first)
+    assert not torch.equal(read(seed=2), first)
+    assert not torch.equal(first[0], first[1])
+
+
+def test_a_process_reads_its_rows_of_a_batch_as_a_single_one_would(root, pool):
+    reader = CropReader(read_folders(root), 20, 16, Augmentation(), seed=1)
+    indices = np.array([3, 8, 7, 1])
+    whole = reader.read(Request(2, indices, slice(0, 4)), pool)
+    parts = [reader.read(Request(2, indices, rows), pool) for rows in (slice(0, 1), slice(1, 4))]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def requests(count):
+    return (Request(step, np.array([step, step + 1]), slice(0, 2)) for step in range(count))
 
 
 def test_reading_ahead_gives_every_batch_in_order(root, pool):
     reader = CropReader(read_folders(root), 20, 16, Augmentation.none())
-    steps = [(step, np.array([step, step + 1])) for step in range(5)]
-    batches = list(ahead(reader, iter(steps), pool))
-    assert [step for step, _ in batches] == [0, 1, 2, 3, 4]
-    for step, batch in batches:
-        want = reader.read(np.array([step, step + 1]), step=step, pool=pool)
-        assert torch.equal(batch.images, want.images)
+    batches = list(ahead(reader, requests(5), pool))
+    assert [request.step for request, _ in batches] == [0, 1, 2, 3, 4]
+    assert all(torch.equal(images, reader.read(request, pool)) for request, images in batches)
 
 
 def test_reading_ahead_hands_on_a_broken_photograph(root, pool):
-    (root / "p1" / "0.png").write_bytes(b"broken")
+    (root / "p0" / "2.png").write_bytes(b"broken")
     reader = CropReader(read_folders(root), 20, 16, Augmentation.none())
-    batches = ahead(reader, iter([(0, np.array([0])), (1, np.array([4]))]), pool)
-    assert next(batches)[0] == 0
-    with pytest.raises(DatasetError, match=r"0\.png"):
+    batches = ahead(reader, requests(3), pool)
+    assert next(batches)[0].step == 0
+    with pytest.raises(DatasetError, match=r"2\.png"):
         next(batches)
 
 

@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from trainer.errors import DatasetError
 from trainer.evaluate.verification import (
+    all_pairs,
     best_threshold,
     far,
     pair_distances,
@@ -35,6 +36,19 @@ def test_pair_distances_agree_with_a_naive_loop():
         for i, j in zip(left, right, strict=True)
     ]
     np.testing.assert_allclose(pair_distances(embeddings, left, right), naive, atol=1e-12)
+
+
+def test_all_pairs_agree_with_a_naive_loop():
+    embeddings = np.random.default_rng(1).normal(size=(7, 5)).astype(np.float32)
+    labels = np.array([0, 1, 0, 2, 1, 1, 0])
+    naive = {True: [], False: []}
+    for i in range(7):
+        for j in range(i + 1, 7):
+            gaps = zip(embeddings[i], embeddings[j], strict=True)
+            naive[bool(labels[i] == labels[j])].append(sum((float(a) - float(b)) ** 2 for a, b in gaps))
+    same, different = all_pairs(embeddings, labels)
+    np.testing.assert_allclose(same, naive[True], atol=1e-12)
+    np.testing.assert_allclose(different, naive[False], atol=1e-12)
 
 
 def test_a_distance_equal_to_the_threshold_is_accepted():

@@ -30,7 +30,7 @@ LABELS = torch.arange(24) // 4
 def loss_of(embeddings):
     distances = squared_l2(embeddings, embeddings)
     generator = torch.Generator().manual_seed(3)
-    triplets = mine(Mining.RANDOM, distances, LABELS, margin=0.2, generator=generator)
+    triplets = mine(Mining.RANDOM, distances, LABELS, margin=0.2, generator=generator).triplets
     return triplet_loss(distances, triplets, 0.2).value
 
 

@@ -74,7 +74,7 @@ def test_a_network_that_answers_one_point_sets_off_the_alarm_through_the_real_lo
     labels = torch.arange(20) // 4
     distances = squared_l2(points, points)
     drawn = torch.Generator().manual_seed(1)
-    triplets = mine(Mining.SEMI_HARD, distances, labels, margin=0.2, generator=drawn)
+    triplets = mine(Mining.SEMI_HARD, distances, labels, margin=0.2, generator=drawn).triplets
     value = triplet_loss(distances, triplets, 0.2).value.item()
     with pytest.raises(CollapseError):
         observe(alarm(), loss=value, spread=spread(points))

@@ -141,13 +141,15 @@ def test_every_negative_has_its_chance_in_random_mining():
 def test_a_batch_without_any_triplet_gives_none(mining, labels):
     _, distances, labels = batch(labels)
     mined = mine(mining, distances, labels.long(), margin=MARGIN, generator=generator())
-    assert len(mined) == 0
+    assert len(mined.triplets) == 0
 
 
 @pytest.mark.parametrize("mining", Mining)
 def test_the_same_generator_state_mines_the_same_triplets(mining):
     _, distances, labels = batch(LABELS)
-    first, second = (tuples(mine(mining, distances, labels, margin=MARGIN, generator=generator(7))) for _ in range(2))
+    first, second = (
+        tuples(mine(mining, distances, labels, margin=MARGIN, generator=generator(7)).triplets) for _ in range(2)
+    )
     assert first == second
 
 
@@ -156,5 +158,12 @@ def test_mining_is_no_part_of_the_gradient():
     embeddings.requires_grad_()
     distances = squared_l2(embeddings, embeddings)
     mined = mine(Mining.SEMI_HARD, distances, labels, margin=MARGIN, generator=generator())
-    assert not mined.negatives.requires_grad
-    assert len(mined) > 0
+    assert not mined.triplets.negatives.requires_grad
+    assert len(mined.triplets) > 0
+
+
+@pytest.mark.parametrize(("mining", "considered"), [("semi-hard", 8), ("random", 8), ("hardest", 5)])
+def test_what_is_considered_are_pairs_or_anchors(mining, considered):
+    _, distances, labels = batch([0, 0, 1, 2, 2, 2])
+    mined = mine(Mining(mining), distances, labels, margin=MARGIN, generator=generator())
+    assert mined.considered == considered

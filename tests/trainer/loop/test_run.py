@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from trainer.checkpoint import load_checkpoint
+from trainer.data.catalog import read_folders
+from trainer.data.sampler import BatchShape
+from trainer.errors import CheckpointError, CollapseError, DatasetError
+from trainer.loop.listeners import JsonLines
+from trainer.loop.run import BEST, LAST, End, Run, Setting, Start
+from trainer.loop.world import Alone
+from trainer.loss.collapse import CollapseRule
+from trainer.models.build import build
+from trainer.recipe import NetworkChoice, Recipe, Validation, from_json, to_json
+
+RECIPE = Recipe(
+    network=NetworkChoice("nns2", 64),
+    steps=6,
+    batch=BatchShape(people=3, faces=3, negatives=3),
+    chunk=6,
+    validation=Validation(people=2, every=3, far=0.1),
+    checkpoint_every=2,
+)
+
+
+def setting(faces, folder, **others):
+    return Setting(read_folders(faces), folder, Alone(), torch.device("cpu"), **others)
+
+
+def weights(folder, name=LAST):
+    return load_checkpoint(folder / name).network
+
+
+def same(left, right):
+    return all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.fixture(scope="module")
+def finished(faces, tmp_path_factory):
+    """A run that nobody interrupted."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("finished")
+    log = JsonLines(folder / "log.jsonl", done=0)
+    outcome = Run(RECIPE, setting(faces, folder)).go([log])
+    log.close()
+    return folder, outcome
+
+
+def test_a_run_does_its_steps_and_leaves_checkpoints_a_log_and_results(finished):
+    folder, outcome = finished
+    assert outcome.end is End.STEPS_DONE
+    assert outcome.progress.step == 6
+    assert load_checkpoint(folder / LAST).progress == outcome.progress
+    assert load_checkpoint(folder / BEST).progress.step == outcome.progress.best_step
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in lines if "val" in line] == [3, 6]
+    results = json.loads((folder / "results.json").read_text())
+    assert from_json(json.dumps(results["recipe"])) == RECIPE
+    assert results["people"] == 6
+    assert results["crops"] == 36
+
+
+def test_held_out_people_are_not_trained_on(faces, tmp_path):
+    run = Run(RECIPE, setting(faces, tmp_path))
+    assert len(run.held_out.identities) == 2
+    assert not set(run.held_out.paths) & set(run.training.paths)
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+import torch
+from trainer.data.catalog import read_folders
+from trainer.loop.run import Run, Setting
+from trainer.loop.world import Alone
+from trainer.recipe import from_json
+
+class Mark:
+    def on_step(self, step, result, faces_per_second):
+        print(step, flush=True)
+        if step == 5:
+            time.sleep(60)
+    def on_validation(self, step, result):
+        pass
+    def close(self):
+        pass
+
+torch.set_num_threads(1)
+recipe = from_json(Path(sys.argv[3]).read_text())
+Run(recipe, Setting(read_folders(Path(sys.argv[1])), Path(sys.argv[2]), Alone(), torch.device("cpu"))).go([Mark()])
+"""
+
+
+def test_a_killed_run_resumes_bit_for_bit(faces, finished, tmp_path):
+    """It is killed in step 5 with the checkpoint of step 4 on the disk, and ends as if nothing had happened."""
+    (tmp_path / "recipe.json").write_text(to_json(RECIPE))
+    command = [sys.executable, "-c", SCRIPT, faces, tmp_path / "run", tmp_path / "recipe.json"]
+    with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True) as process:
+        assert [process.stdout.readline().strip() for _ in range(5)] == ["1", "2", "3", "4", "5"]
+        process.send_signal(signal.SIGKILL)
+    run = Run(RECIPE, setting(faces, tmp_path / "run", start=Start.RESUME))
+    assert run.progress.step == 4
+    outcome = run.go()
+    folder, uninterrupted = finished
+    assert outcome == uninterrupted
+    ours, theirs = (load_checkpoint(path / LAST) for path in (tmp_path / "run", folder))
+    assert same(ours.network, theirs.network)
+    for number, state in theirs.optimiser["state"].items():
+        assert same(ours.optimiser["state"][number], state)
+
+
+def test_a_fresh_run_does_not_overwrite_another(faces, finished):
+    with pytest.raises(CheckpointError, match="resume it"):
+        Run(RECIPE, setting(faces, finished[0]))
+
+
+def test_resuming_without_a_checkpoint_is_refused(faces, tmp_path):
+    with pytest.raises(CheckpointError, match=r"last\.ckpt"):
+        Run(RECIPE, setting(faces, tmp_path, start=Start.RESUME))
+
+
+def test_resuming_with_another_recipe_or_other_data_is_refused(faces, finished, tmp_path):
+    folder, _ = finished
+    with pytest.raises(CheckpointError, match=r"margin: 0\.2, 0\.3"):
+        Run(dataclasses.replace(RECIPE, margin=0.3), setting(faces, folder, start=Start.RESUME))
+    other = setting(faces, folder, start=Start.RESUME)
+    fewer = dataclasses.replace(other, catalog=other.catalog.take(other.catalog.labels < 7))
+    with pytest.raises(CheckpointError, match="other data"):
+        Run(RECIPE, fewer)
+
+
+def test_a_run_stops_when_val_no_longer_rises(faces, tmp_path):
+    look = Validation(people=2, every=1, far=0.9, patience=2)
+    recipe = dataclasses.replace(RECIPE, validation=look, steps=50)
+    outcome = Run(recipe, setting(faces, tmp_path)).go()
+    assert outcome.end is End.NO_IMPROVEMENT
+    assert outcome.progress.step == outcome.progress.best_step + 2 < 50
+    assert load_checkpoint(tmp_path / LAST).progress == outcome.progress
+
+
+def test_a_collapsed_run_stops_with_advice(faces, tmp_path):
+    everything = CollapseRule(collapsed_spread=1.1, patience=2)
+    recipe = dataclasses.replace(RECIPE, collapse=everything)
+    with pytest.raises(CollapseError, match="lower the learning rate"):
+        Run(recipe, setting(faces, tmp_path)).go()
+
+
+def test_initial_weights_are_taken_over(faces, tmp_path):
+    tensors = build("nns2", dimension=64).state_dict()
+    run = Run(RECIPE, setting(faces, tmp_path, weights=tuple(tensors.items())))
+    assert same(run.network.state_dict(), tensors)
+
+
+def test_crops_of_one_person_are_refused(faces, tmp_path):
+    one = setting(faces, tmp_path)
+    alone = dataclasses.replace(one, catalog=one.catalog.take(one.catalog.labels == 0))
+    with pytest.raises(DatasetError, match="held out"):
+        Run(RECIPE, alone)

@@ -1,0 +1,170 @@
+"""Saves a run so that it can go on as if it had never stopped.
+
+Whatever chance decides in a run follows from the recipe's seed and the step (`trainer.loop.chance`), so that a
+checkpoint needs no state of random generators.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from server.errors import StorageError, StorageFullError
+from trainer.errors import CheckpointError
+from trainer.recipe import Recipe, differences, from_json, to_json
+
+MAGIC = b"facestream checkpoint 1\n"
+"""What a checkpoint begins with; the sha256 of the rest follows, since torch does not notice changed weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        step: mini-batches done.
+        best_val: the best validation rate so far, 0..1; -1 before the first look.
+        best_step: when it was reached.
+        stale: looks since without a better one.
+        collapsed_steps: the collapse alarm's count.
+    """
+
+    step: int = 0
+    best_val: float = -1.0
+    best_step: int = 0
+    stale: int = 0
+    collapsed_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A run at one moment.
+
+    Attributes:
+        recipe: what is run.
+        data: fingerprint of the catalog.
+        progress: how far it has come.
+        network: the network's state_dict.
+        optimiser: the optimiser's state_dict.
+    """
+
+    recipe: Recipe
+    data: str
+    progress: Progress
+    network: Mapping[str, Any]
+    optimiser: Mapping[str, Any]
+
+
+class WriteBytes(Protocol):
+    """Puts bytes into a new file and onto the disk."""
+
+    def __call__(self, path: Path, content: bytes) -> None:
+        """Writes all of them or raises OSError."""
+        ...
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Puts bytes into a new file and onto the disk, or raises OSError."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint, write: WriteBytes = write_bytes) -> None:
+    """Replaces the file at once: whatever happens, it holds the old checkpoint or the new one.
+
+    Raises:
+        StorageFullError: when the disk is full; the old checkpoint is untouched.
+        StorageError: when it cannot be written otherwise; likewise.
+    """
+    buffer = io.BytesIO()
+    torch.save(_content(checkpoint), buffer)
+    payload = buffer.getvalue()
+    content = MAGIC + hashlib.sha256(payload).digest() + payload
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        write(unfinished, content)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        kind, reason = (
+            (StorageFullError, "DISK_FULL")
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else (StorageError, "CHECKPOINT_NOT_WRITTEN")
+        )
+        kept = "the one before is untouched" if path.exists() else "there is none yet"
+        raise kind(
+            reason,
+            f"the checkpoint {path} ({len(content) / 1e6:.0f} MB) cannot be written: {error.strerror}; "
+            f"{kept}; free some space and resume",
+        ) from error
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in a file.
+
+    Raises:
+        CheckpointError: when it is missing, damaged, or of another version of the trainer.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError("CHECKPOINT_UNREADABLE", f"{path} cannot be read: {error.strerror}") from error
+    start = len(MAGIC) + hashlib.sha256().digest_size
+    payload = content[start:]
+    if not content.startswith(MAGIC):
+        raise CheckpointError(
+            "CHECKPOINT_UNREADABLE",
+            f"{path} is no checkpoint of this version; weights alone are loaded as a warm start",
+        )
+    if content[len(MAGIC) : start] != hashlib.sha256(payload).digest():
+        raise CheckpointError("CHECKPOINT_DAMAGED", f"{path} is damaged: its checksum does not fit; take another copy")
+    values = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    return Checkpoint(
+        from_json(values["recipe"]),
+        values["data"],
+        Progress(**values["progress"]),
+        values["network"],
+        values["optimiser"],
+    )
+
+
+def require_same_run(checkpoint: Checkpoint, recipe: Recipe, data: str) -> None:
+    """Passes a checkpoint of this recipe and these data.
+
+    Raises:
+        CheckpointError: with the settings that differ.
+    """
+    changed = differences(checkpoint.recipe, recipe)
+    if changed:
+        raise CheckpointError(
+            "RECIPE_CHANGED",
+            f"the checkpoint belongs to another recipe ({'; '.join(changed[:5])}); resume with the recipe of the run's "
+            "folder, or train into a new folder",
+        )
+    if checkpoint.data != data:
+        raise CheckpointError(
+            "DATA_CHANGED",
+            f"the checkpoint was trained on other data (fingerprint {checkpoint.data[:12]}, these have {data[:12]}); "
+            "restore the crops, or train into a new folder with the old weights as a warm start",
+        )
+
+
+def _content(checkpoint: Checkpoint) -> dict[str, object]:
+    progress = checkpoint.progress
+    return {
+        "recipe": to_json(checkpoint.recipe),
+        "data": checkpoint.data,
+        "progress": {name: getattr(progress, name) for name in progress.__slots__},
+        "network": dict(checkpoint.network),
+        "optimiser": dict(checkpoint.optimiser),
+    }

@@ -1,0 +1,251 @@
+"""A whole run: steps, looks at held-out people, checkpoints, and its end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainer.checkpoint import (
+    Checkpoint,
+    Progress,
+    load_checkpoint,
+    require_same_run,
+    save_checkpoint,
+)
+from trainer.data.catalog import Catalog, hold_out
+from trainer.data.crops import CropReader, Request, ahead
+from trainer.data.sampler import Sampler
+from trainer.errors import CheckpointError
+from trainer.evaluate.embed import embed_files, of_network
+from trainer.evaluate.verification import ValAtFar, all_pairs, val_at_far
+from trainer.loop.chance import Purpose, seed_for
+from trainer.loop.listeners import Listener
+from trainer.loop.optimiser import make_optimiser
+from trainer.loop.step import Stepper, StepResult, place_of
+from trainer.loop.world import World
+from trainer.loss.collapse import CollapseAlarm
+from trainer.models.build import Architecture, architecture, build
+from trainer.models.weights import load_weights
+from trainer.recipe import Recipe, to_json
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+
+
+class Start(Enum):
+    """How a run begins: FRESH wants a folder without a checkpoint, RESUME one with."""
+
+    FRESH = "fresh"
+    RESUME = "resume"
+
+
+class End(Enum):
+    """Why a run ended."""
+
+    STEPS_DONE = "steps done"
+    NO_IMPROVEMENT = "no improvement"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a run needs besides its recipe.
+
+    Attributes:
+        catalog: the crops, of which the recipe's number of people is held out.
+        folder: where checkpoints and results go.
+        world: who trains along.
+        device: what computes.
+        start: how it begins.
+        weights: a state_dict to begin with instead of random weights; empty for random ones. A resumed run has its own.
+    """
+
+    catalog: Catalog
+    folder: Path
+    world: World
+    device: torch.device
+    start: Start = Start.FRESH
+    weights: tuple[tuple[str, Tensor], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        end: why.
+        progress: how far it came.
+    """
+
+    end: End
+    progress: Progress
+
+
+class Run:
+    """A run that is ready to go on from `progress`."""
+
+    def __init__(self, recipe: Recipe, setting: Setting) -> None:
+        """Builds the network and the optimiser, or restores them.
+
+        Raises:
+            RecipeError: when the recipe contradicts itself or the network.
+            DatasetError: when nothing can be learnt from the crops.
+            CheckpointError: when there is a checkpoint for a fresh run, none for a resumed one, or another run's.
+            WeightsError: when the initial weights don't fit.
+        """
+        self.recipe, self.setting = recipe, setting
+        checkpoint = _restored(setting)
+        self.data = setting.catalog.fingerprint()
+        if checkpoint is not None:
+            require_same_run(checkpoint, recipe, self.data)
+        held = seed_for(recipe.seed, Purpose.HOLD_OUT)
+        self.training, self.held_out = hold_out(setting.catalog, people=recipe.validation.people, seed=held)
+        self.sampler = Sampler(self.training, recipe.batch, seed=recipe.seed)
+        self.architecture: Architecture = architecture(recipe.network.name)
+        self.network = _initial_network(recipe, setting)
+        self.optimiser = make_optimiser(self.network, recipe.optimiser)
+        self.progress = Progress()
+        if checkpoint is not None:
+            self.network.load_state_dict(dict(checkpoint.network))
+            self.optimiser.load_state_dict(dict(checkpoint.optimiser))
+            self.progress = checkpoint.progress
+
+    def go(self, listeners: Sequence[Listener] = ()) -> Outcome:
+        """Trains until the steps are done or VAL stops rising.
+
+        Raises:
+            CollapseError: when all embeddings became one point.
+            DivergenceError: when the loss is no longer a number.
+            DatasetError: when a crop cannot be read.
+            StorageFullError: when a checkpoint doesn't fit on the disk.
+        """
+        stepper = Stepper(self.recipe, self.network, self.optimiser, self.architecture.pixels, self.setting.world)
+        rule = self.recipe.collapse
+        alarm = CollapseAlarm(rule, self.recipe.mining, self.recipe.margin, self.progress.collapsed_steps)
+        end = End.STEPS_DONE
+        with ThreadPoolExecutor(thread_name_prefix="crops") as pool:
+            started = time.perf_counter()
+            for request, images in ahead(self._reader(), self._requests(), pool):
+                labels = torch.from_numpy(self.training.labels[request.indices])
+                result = stepper.step(request.step, images, labels)
+                alarm.observe(loss=result.loss, spread=result.spread)
+                self.progress = replace(self.progress, step=request.step + 1, collapsed_steps=alarm.steps)
+                now = time.perf_counter()
+                self._tell(listeners, result, now - started)
+                if self._look_and_save(listeners):
+                    end = End.NO_IMPROVEMENT
+                    break
+                started = time.perf_counter()
+        return self._finish(end)
+
+    def validate(self) -> ValAtFar:
+        """VAL on the held-out people, over all pairs of their crops.
+
+        Raises:
+            DatasetError: when they make too few pairs for the recipe's FAR.
+        """
+        embed = of_network(self.network, self.architecture.pixels)
+        height, width = self.architecture.height, self.architecture.width
+        embeddings = embed_files(self.held_out.paths, embed, height=height, width=width)
+        same, different = all_pairs(embeddings, self.held_out.labels.astype(np.intp))
+        return val_at_far(same, different, self.recipe.validation.far)
+
+    def _reader(self) -> CropReader:
+        found = self.architecture
+        return CropReader(self.training, found.height, found.width, self.recipe.augmentation, self.recipe.seed)
+
+    def _requests(self) -> Iterator[Request]:
+        for step in range(self.progress.step, self.recipe.steps):
+            indices = self.sampler.batch(step)
+            rows = place_of(len(indices), self.recipe.chunk, self.setting.world).rows
+            yield Request(step, indices, rows)
+
+    def _tell(self, listeners: Sequence[Listener], result: StepResult, seconds: float) -> None:
+        for listener in listeners:
+            listener.on_step(self.progress.step, result, result.faces / seconds)
+
+    def _look_and_save(self, listeners: Sequence[Listener]) -> bool:
+        """Whether the run should stop."""
+        step, last = self.progress.step, self.progress.step == self.recipe.steps
+        best = False
+        if step % self.recipe.validation.every == 0 or last:
+            best = self._look(listeners)
+        stop = self.progress.stale >= self.recipe.validation.patience
+        if self.setting.world.rank == 0:
+            if best:
+                self.save(BEST)
+            if step % self.recipe.checkpoint_every == 0 or last or stop:
+                self.save(LAST)
+        return stop
+
+    def _look(self, listeners: Sequence[Listener]) -> bool:
+        """Whether VAL is the best so far, which the first process decides for all."""
+        val = 0.0
+        if self.setting.world.rank == 0:
+            result = self.validate()
+            val = result.val.value
+            for listener in listeners:
+                listener.on_validation(self.progress.step, result)
+        val = self.setting.world.from_first(val)
+        best = val > self.progress.best_val
+        if best:
+            self.progress = replace(self.progress, best_val=val, best_step=self.progress.step, stale=0)
+        else:
+            self.progress = replace(self.progress, stale=self.progress.stale + 1)
+        return best
+
+    def save(self, name: str) -> None:
+        """Writes a checkpoint into the run's folder.
+
+        Raises:
+            StorageFullError: when the disk is full; the old checkpoint is untouched.
+        """
+        content = Checkpoint(
+            self.recipe, self.data, self.progress, self.network.state_dict(), self.optimiser.state_dict()
+        )
+        save_checkpoint(self.setting.folder / name, content)
+
+    def _finish(self, end: End) -> Outcome:
+        outcome = Outcome(end, self.progress)
+        if self.setting.world.rank == 0:
+            results = {
+                "end": end.value,
+                "progress": asdict(self.progress),
+                "data": self.data,
+                "people": len(self.training.identities),
+                "crops": len(self.training),
+                "recipe": json.loads(to_json(self.recipe)),
+            }
+            path = self.setting.folder / "results.json"
+            path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        return outcome
+
+
+def _restored(setting: Setting) -> Checkpoint | None:
+    path = setting.folder / LAST
+    if setting.start is Start.RESUME:
+        return load_checkpoint(path)
+    if path.exists():
+        raise CheckpointError(
+            "RUN_EXISTS", f"{setting.folder} holds a run already; resume it, or train into a new folder"
+        )
+    setting.folder.mkdir(parents=True, exist_ok=True)
+    return None
+
+
+def _initial_network(recipe: Recipe, setting: Setting) -> nn.Sequential:
+    torch.manual_seed(seed_for(recipe.seed, Purpose.INITIAL_WEIGHTS))
+    choice = recipe.network
+    network = build(choice.name, dimension=choice.dimension, normalisation=choice.normalisation)
+    if setting.weights and setting.start is Start.FRESH:
+        load_weights(network, dict(setting.weights))
+    network.to(setting.device)
+    # the layout that convolutions are fastest in
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,189 @@
+"""One step of training: a mini-batch goes in, the weights have moved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from server.domain import PixelSpec
+from trainer.data.crops import to_input
+from trainer.errors import DivergenceError, RecipeError
+from trainer.loop.chance import Purpose, generator_for, seed_for
+from trainer.loop.optimiser import learning_rate, set_learning_rate
+from trainer.loop.world import World, chunk_sizes, share
+from trainer.loss.chunked import backward_chunks, embed_chunks
+from trainer.loss.collapse import spread
+from trainer.loss.distance import squared_l2
+from trainer.loss.mining import mine
+from trainer.loss.triplet import TripletLoss, triplet_loss
+from trainer.models.layers import device_of
+from trainer.recipe import Precision, Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one step did.
+
+    Attributes:
+        loss: mean hinge of the active triplets.
+        active_share: share of the anchor-positive pairs (with the hardest mining: of the anchors) of the batch that
+            have an active triplet, 0..1.
+        triplets: how many were mined.
+        spread: of the batch's embeddings, 0 (one point) .. 1.
+        gradient_norm: before clipping.
+        learning_rate: of this step.
+        faces: in the batch, over all processes.
+    """
+
+    loss: float
+    active_share: float
+    triplets: int
+    spread: float
+    gradient_norm: float
+    learning_rate: float
+    faces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which part of a batch a process embeds.
+
+    Attributes:
+        chunks: sizes of all chunks of the batch.
+        mine: numbers of this process's chunks.
+        counts: faces of each process.
+    """
+
+    chunks: tuple[int, ...]
+    mine: range
+    counts: tuple[int, ...]
+
+    @property
+    def rows(self) -> slice:
+        """This process's rows of the batch."""
+        start = sum(self.chunks[: self.mine.start])
+        return slice(start, start + sum(self.chunks[self.mine.start : self.mine.stop]))
+
+
+def place_of(faces: int, chunk: int, world: World) -> Place:
+    """This process's part of a batch of so many faces.
+
+    Raises:
+        RecipeError: when there are fewer chunks than processes.
+    """
+    chunks = chunk_sizes(faces, chunk)
+    if len(chunks) < world.size:
+        raise RecipeError(
+            "TOO_FEW_CHUNKS",
+            f"a batch of {faces} faces makes {len(chunks)} chunks of {chunk} for {world.size} processes; lower "
+            f"the chunk to {max(2, faces // world.size)} or start fewer processes",
+        )
+    shares = [share(len(chunks), rank, world.size) for rank in range(world.size)]
+    counts = tuple(sum(chunks[part.start : part.stop]) for part in shares)
+    return Place(chunks, shares[world.rank], counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Stepper:
+    """Takes steps.
+
+    Attributes:
+        recipe: how.
+        network: what moves.
+        optimiser: of its weights.
+        pixels: the network's wish.
+        world: who trains along.
+    """
+
+    recipe: Recipe
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    pixels: PixelSpec
+    world: World
+
+    def step(self, step: int, images: Tensor, labels: Tensor) -> StepResult:
+        """One step.
+
+        Args:
+            step: its number, from 0.
+            images: (n, H, W, 3) uint8 BGR, this process's rows of the batch.
+            labels: (B,) int64, of the whole batch.
+
+        Raises:
+            DivergenceError: when the loss or the gradient is not finite; the weights have not moved then.
+            RecipeError: when the batch has fewer chunks than there are processes.
+        """
+        device = device_of(self.network)
+        place = place_of(len(labels), self.recipe.chunk, self.world)
+        inputs = self._inputs(step, images, place, device)
+        self.network.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        precision = precision_of(self.recipe.precision, device)
+        embedded = embed_chunks(self.network, inputs, len(place.mine), precision)
+        everyone = self.world.gather(embedded.embeddings, place.counts).requires_grad_()
+        loss, considered = self._loss(step, everyone, labels.to(device))
+        gradient = _gradient(loss.value, everyone)
+        backward_chunks(self.network, inputs, embedded, gradient[place.rows], precision=precision)
+        self.world.sum_gradients(self.network)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip_norm)
+        self._check(step, loss.value, norm)
+        rate = learning_rate(step, self.recipe.steps, self.recipe.optimiser)
+        set_learning_rate(self.optimiser, rate)
+        self.optimiser.step()
+        self.world.average_statistics(self.network)
+        return StepResult(
+            loss=loss.value.item(),
+            active_share=loss.active / max(considered, 1),
+            triplets=loss.triplets,
+            spread=spread(everyone),
+            gradient_norm=norm.item(),
+            learning_rate=rate,
+            faces=len(labels),
+        )
+
+    def _inputs(self, step: int, images: Tensor, place: Place, device: torch.device) -> Callable[[int], Tensor]:
+        parts = torch.split(images, list(place.chunks[place.mine.start : place.mine.stop]))
+
+        def inputs(number: int) -> Tensor:
+            # dropout of a chunk is the same whichever process embeds it, and in both passes
+            torch.manual_seed(seed_for(self.recipe.seed, Purpose.NETWORK, step, place.mine[number]))
+            return to_input(parts[number], self.pixels, device)
+
+        return inputs
+
+    def _loss(self, step: int, embeddings: Tensor, labels: Tensor) -> tuple[TripletLoss, int]:
+        distances = squared_l2(embeddings, embeddings)
+        mined = mine(
+            self.recipe.mining,
+            distances.detach(),
+            labels,
+            margin=self.recipe.margin,
+            generator=generator_for(self.recipe.seed, Purpose.MINING, step),
+        )
+        return triplet_loss(distances, mined.triplets, self.recipe.margin), mined.considered
+
+    def _check(self, step: int, loss: Tensor, norm: Tensor) -> None:
+        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+            raise DivergenceError(
+                "TRAINING_DIVERGED",
+                f"at step {step} the loss is {loss.item()} and the gradient's norm {norm.item()}; lower the "
+                f"learning rate ({self.recipe.optimiser.learning_rate}) and begin again from the last "
+                "checkpoint's weights",
+            )
+
+
+def _gradient(loss: Tensor, embeddings: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(loss, embeddings)
+    return gradient
+
+
+def precision_of(precision: Precision, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    """Opens the context in which a network computes with a recipe's numbers."""
+    if precision is Precision.FLOAT32:
+        return nullcontext
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)

@@ -1,0 +1,241 @@
+"""A run is a recipe: every setting that decides its outcome, besides the data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from types import MappingProxyType
+
+from pydantic import TypeAdapter, ValidationError
+
+from trainer.data.augment import Augmentation
+from trainer.data.sampler import BatchShape
+from trainer.errors import RecipeError
+from trainer.loss.collapse import CollapseRule
+from trainer.loss.mining import Mining
+from trainer.loss.triplet import MARGIN
+from trainer.models.layers import Normalisation
+
+
+class OptimiserKind(Enum):
+    """How gradients become steps: ADAGRAD is the paper's."""
+
+    ADAGRAD = "adagrad"
+    ADAMW = "adamw"
+
+
+class Precision(Enum):
+    """The numbers that the network computes with; weights, distances and the loss are float32 always.
+
+    BFLOAT16 needs about half the time on GPUs and on processors with AMX or AVX-512 BF16, and has float32's range.
+    """
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkChoice:
+    """The network.
+
+    Attributes:
+        name: one of `facestream-train models`.
+        dimension: of the embedding, 64..512.
+        normalisation: what keeps its activations in range.
+    """
+
+    name: str
+    dimension: int = 128
+    normalisation: Normalisation = Normalisation.BATCH
+
+
+@dataclass(frozen=True, slots=True)
+class Optimiser:
+    """How the weights move.
+
+    Attributes:
+        kind: the method.
+        learning_rate: its greatest value.
+        weight_decay: share of each weight that is taken off, times the learning rate.
+        clip_norm: gradients with a greater L2 norm are scaled down to it.
+        warm_up: steps over which the learning rate rises from 0.
+        final_share: the learning rate falls along half a cosine to this share of its greatest value at the last step;
+            1 keeps it.
+    """
+
+    kind: OptimiserKind = OptimiserKind.ADAMW
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    clip_norm: float = 5.0
+    warm_up: int = 0
+    final_share: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not (self.learning_rate > 0 and self.clip_norm > 0 and self.weight_decay >= 0):
+            raise ValueError(f"learning_rate and clip_norm must be above 0 and weight_decay not below: {self}")
+        if self.warm_up < 0 or not 0 <= self.final_share <= 1:
+            raise ValueError(f"warm_up must not be below 0, and final_share lie in 0..1: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """How the run is watched, on people whom it does not train on.
+
+    Attributes:
+        people: how many are held out.
+        every: steps between two looks.
+        far: the false accept rate at which VAL is measured.
+        patience: looks without a better VAL before the run stops.
+    """
+
+    people: int = 20
+    every: int = 50
+    far: float = 1e-2
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        if self.people < 2 or self.every < 1 or self.patience < 1 or not 0 < self.far < 1:
+            raise ValueError(f"validation needs 2 people, 1 step, patience 1 or more each, and a FAR in (0, 1): {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A training run.
+
+    Attributes:
+        network: what is trained.
+        steps: mini-batches at most.
+        batch: what a mini-batch is made of.
+        chunk: faces that go through the network at a time; the largest that fits into memory is fastest. Batch
+            normalisation looks at one chunk.
+        margin: of the triplet loss, squared L2.
+        mining: which triplets are looked at.
+        optimiser: how the weights move.
+        precision: what the network computes with.
+        augmentation: what happens to the crops.
+        validation: how the run is watched.
+        collapse: when the alarm stops it.
+        checkpoint_every: steps between two checkpoints.
+        seed: decides everything that chance decides.
+    """
+
+    network: NetworkChoice
+    steps: int = 1000
+    batch: BatchShape = field(default_factory=BatchShape)
+    chunk: int = 90
+    margin: float = MARGIN
+    mining: Mining = Mining.SEMI_HARD
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    precision: Precision = Precision.FLOAT32
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    validation: Validation = field(default_factory=Validation)
+    collapse: CollapseRule = field(default_factory=CollapseRule)
+    checkpoint_every: int = 50
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.chunk < 2 or self.checkpoint_every < 1:
+            raise ValueError(
+                f"steps {self.steps} and checkpoint_every {self.checkpoint_every} must be 1 or more, and chunk "
+                f"{self.chunk} 2 or more"
+            )
+        if not 0 < self.margin < 4 or self.seed < 0:
+            raise ValueError(f"the margin {self.margin} must lie in (0, 4), and the seed {self.seed} not be below 0")
+
+
+def paper(network: str = "nn2") -> Recipe:
+    """The paper's settings: AdaGrad at 0.05, margin 0.2, semi-hard negatives, 1,800 faces, 40 of each person.
+
+    It states no augmentation; the mirror image is ours.
+    """
+    return Recipe(
+        network=NetworkChoice(network, 128, Normalisation.LOCAL_RESPONSE),
+        steps=500_000,
+        batch=BatchShape(people=40, faces=40, negatives=200),
+        optimiser=Optimiser(OptimiserKind.ADAGRAD, 0.05, final_share=0.01),
+        augmentation=replace(Augmentation.none(), mirror=0.5),
+        validation=Validation(people=100, every=500, far=1e-3, patience=40),
+        checkpoint_every=500,
+    )
+
+
+def small(network: str = "nn4") -> Recipe:
+    """For thousands of photographs instead of millions: batch normalisation, AdamW, strong augmentation, bfloat16."""
+    return Recipe(
+        network=NetworkChoice(network),
+        steps=3000,
+        batch=BatchShape(people=24, faces=8, negatives=48),
+        chunk=120,
+        optimiser=Optimiser(OptimiserKind.ADAMW, 1e-3, weight_decay=0.05, warm_up=50, final_share=0.01),
+        precision=Precision.BFLOAT16,
+        validation=Validation(people=25, every=100, far=1e-2, patience=15),
+        checkpoint_every=100,
+    )
+
+
+RECIPES: Mapping[str, Callable[[str], Recipe]] = MappingProxyType({"paper": paper, "small": small})
+"""Recipes by name, each a function of the network's name."""
+
+_ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
+
+
+def to_json(recipe: Recipe) -> str:
+    """The recipe as JSON, every setting named."""
+    return json.dumps(json.loads(_ADAPTER.dump_json(recipe)), indent=2, sort_keys=True)
+
+
+def from_json(text: str) -> Recipe:
+    """The recipe that a JSON text states; settings that it doesn't name have their defaults.
+
+    Raises:
+        RecipeError: when it is no JSON, or a setting is unknown or out of its range, with the setting's name.
+    """
+    try:
+        values = json.loads(text)
+        recipe = _ADAPTER.validate_python(values)
+    except json.JSONDecodeError as error:
+        raise RecipeError("RECIPE_INVALID", f"the recipe is no JSON: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the recipe"
+        raise RecipeError("RECIPE_INVALID", f"the recipe is wrong at {place}: {first['msg']}") from error
+    unknown = _unknown(values, json.loads(to_json(recipe)))
+    if unknown:
+        raise RecipeError("RECIPE_INVALID", f"the recipe has no setting {unknown!r}; see docs/training.md")
+    return recipe
+
+
+def _unknown(given: object, known: object, prefix: str = "") -> str:
+    if not isinstance(given, dict) or not isinstance(known, dict):
+        return ""
+    for name, value in given.items():
+        if name not in known:
+            return f"{prefix}{name}"
+        found = _unknown(value, known[name], f"{prefix}{name}.")
+        if found:
+            return found
+    return ""
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Hash of every setting."""
+    return hashlib.sha256(to_json(recipe).encode()).hexdigest()
+
+
+def differences(left: Recipe, right: Recipe) -> tuple[str, ...]:
+    """The settings in which two recipes differ, as "name: left, right"."""
+    return tuple(_differences(json.loads(to_json(left)), json.loads(to_json(right)), ""))
+
+
+def _differences(left: Mapping[str, object], right: Mapping[str, object], prefix: str) -> list[str]:
+    found: list[str] = []
+    for name in left:
+        one, other = left[name], right[name]
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += _differences(one, other, f"{prefix}{name}.")
+        elif one != other:
+            found.append(f"{prefix}{name}: {one}, {other}")
+    return found
