@@ -39,6 +39,7 @@ from server.rpc.stream import StreamClock, StreamLimits
 from server.settings import Settings
 from server.telemetry import Metrics
 from server.vision.decode import ImageLimits
+from server.vision.quality import Legibility
 
 _log = logging.getLogger(__name__)
 
@@ -193,7 +194,9 @@ def _start_exporter(address: str, metrics: Metrics) -> tuple[WSGIServer, threadi
 def _add_services(late: LateServices, parts: Parts) -> None:
     settings, vision = parts.settings, parts.loaded.vision
     limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
-    rule = RecognitionRule(parts.loaded.operating_points, settings.min_margin, settings.min_quality)
+    rule = RecognitionRule(
+        parts.loaded.operating_points, settings.min_margin, Legibility(min_size_px=settings.min_face_px)
+    )
     recogniser = Recogniser(vision, parts.galleries, rule, limits, time.perf_counter_ns)
     enroller = Enroller(
         vision=vision,

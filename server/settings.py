@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     min_margin: float = Field(
         0.03, ge=0, le=1, description="how much nearer than the second person the first must be, squared L2"
     )
-    min_quality: float = Field(0.02, ge=0, le=1, description="faces of a lower quality score are left undecided")
+    min_face_px: float = Field(16, ge=8, le=1000, description="smaller faces are left undecided, pixels")
     store_crops: bool = Field(default=True, description="keep the aligned crop of each photograph that is enrolled")
     max_frame_age_ms: int = Field(1000, ge=10, le=60_000, description="frames that waited longer are dropped")
     max_image_bytes: int = Field(16 * 2**20, ge=2**10, le=2**28, description="encoded size of one image")

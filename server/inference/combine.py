@@ -34,8 +34,8 @@ class CombiningBackend:
 
     The first caller runs at once; those who come meanwhile wait, and run together when it is done: one of them leads
     the next batch (Hendler et al. 2010, flat combining). An idle network adds no delay, a busy one gets full batches.
-    Only inputs of one size run together, in batches of a few fixed lengths. Outputs keep each caller's own length and order; an error reaches every
-    caller of its batch.
+    Only inputs of one size run together, in batches of a few fixed lengths. Outputs keep each caller's own length and
+    order. When a joined batch fails, each call runs alone, so that an error reaches only the caller whose it is.
 
     Safe to call from many threads; the backend beneath is called by one thread at a time.
 
@@ -99,16 +99,22 @@ class CombiningBackend:
 
     def _run(self, calls: Sequence[_Call]) -> None:
         try:
-            joined = calls[0].batch if len(calls) == 1 else np.concatenate([call.batch for call in calls])
-            outputs = run_in_buckets(self._backend, joined)
-            start = 0
-            for call in calls:
-                end = start + len(call.batch)
-                call.outputs = tuple(output[start:end] for output in outputs)
-                start = end
+            self._run_joined(calls)
         except BaseException as error:  # noqa: BLE001 - it belongs to the callers, who raise it
-            for call in calls:
-                call.error = error
+            if len(calls) > 1:  # one bad batch must not fail the others: each runs alone
+                for call in calls:
+                    self._run([call])
+            else:
+                calls[0].error = error
         finally:
             for call in calls:
                 call.turn.set()
+
+    def _run_joined(self, calls: Sequence[_Call]) -> None:
+        joined = calls[0].batch if len(calls) == 1 else np.concatenate([call.batch for call in calls])
+        outputs = run_in_buckets(self._backend, joined)
+        start = 0
+        for call in calls:
+            end = start + len(call.batch)
+            call.outputs = tuple(output[start:end] for output in outputs)
+            start = end

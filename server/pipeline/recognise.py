@@ -22,6 +22,7 @@ from server.identity.gallery import Galleries, GallerySearch
 from server.identity.match import decide, threshold_for
 from server.pipeline.vision import Analysis, FaceVision
 from server.vision.decode import ImageLimits, decode
+from server.vision.quality import Legibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,12 @@ class RecognitionRule:
     Attributes:
         operating_points: measured thresholds of the embedder.
         min_margin: how much nearer than the second person the first must be, squared L2.
-        min_quality: faces with a lower quality score are left undecided, 0..1.
+        legibility: faces that fall short of it are left undecided.
     """
 
     operating_points: tuple[OperatingPoint, ...]
     min_margin: float
-    min_quality: float
+    legibility: Legibility
 
     def threshold(self, far: float, comparisons: int) -> float:
         """The distance to beat for one face against so many people, squared L2."""
@@ -122,22 +123,22 @@ class Recogniser:
         times.done("detect")
         analysis = self.vision.analyse(image, faces)
         times.done("align")
-        usable = self._usable(analysis)
-        embeddings = self.vision.embedder.embed(analysis.crops[usable])
+        legible = self._legible(analysis)
+        embeddings = self.vision.embedder.embed(analysis.crops[legible])
         times.done("embed")
         search = self.galleries.search(gallery, embeddings, limit=2)
-        answers = self._answers(usable, search, far)
+        answers = self._answers(legible, search, far)
         times.done("match")
         return _recognition(image, analysis, answers, search.revision, times)
 
-    def _usable(self, analysis: Analysis) -> Sequence[int]:
-        return [i for i, quality in enumerate(analysis.qualities) if quality.score >= self.rule.min_quality]
+    def _legible(self, analysis: Analysis) -> Sequence[int]:
+        return [i for i, quality in enumerate(analysis.qualities) if self.rule.legibility.holds(quality)]
 
-    def _answers(self, usable: Sequence[int], search: GallerySearch, far: float) -> dict[int, Answer]:
+    def _answers(self, legible: Sequence[int], search: GallerySearch, far: float) -> dict[int, Answer]:
         threshold = self.rule.threshold(far, search.identity_count)
         return {
             i: decide(candidates, threshold=threshold, min_margin=self.rule.min_margin)
-            for i, candidates in zip(usable, search.candidates, strict=True)
+            for i, candidates in zip(legible, search.candidates, strict=True)
         }
 
 

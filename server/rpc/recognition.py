@@ -85,7 +85,8 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         self._clock = clock
         self._metrics = metrics
 
-    async def StreamRecognize(  # noqa: N802 - the name in the API
+    # grpc.aio takes a coroutine that writes to the context too; the generated type knows iterators only.
+    async def StreamRecognize(  # type: ignore[override]  # noqa: N802 - the name in the API
         self,
         request_iterator: AsyncIterator[recognition_pb2.StreamRecognizeRequest],
         context: grpc.aio.ServicerContext[Any, Any],

@@ -27,22 +27,22 @@ from server.pipeline.recognise import Recognition
 from server.pipeline.slot import DropReason
 from server.pipeline.vision import Analysis
 
-_CODECS: Mapping[image_pb2.ImageCodec, Codec] = {
+_CODECS: Mapping[image_pb2.ImageCodec.ValueType, Codec] = {
     image_pb2.IMAGE_CODEC_UNSPECIFIED: Codec.UNSPECIFIED,
     image_pb2.IMAGE_CODEC_JPEG: Codec.JPEG,
     image_pb2.IMAGE_CODEC_PNG: Codec.PNG,
     image_pb2.IMAGE_CODEC_BGR24: Codec.BGR24,
 }
-_UNKNOWN: Mapping[UnknownReason, face_pb2.UnknownReason] = {
+_UNKNOWN: Mapping[UnknownReason, face_pb2.UnknownReason.ValueType] = {
     UnknownReason.GALLERY_EMPTY: face_pb2.UNKNOWN_REASON_GALLERY_EMPTY,
     UnknownReason.TOO_FAR: face_pb2.UNKNOWN_REASON_TOO_FAR,
     UnknownReason.AMBIGUOUS: face_pb2.UNKNOWN_REASON_AMBIGUOUS,
 }
-_UNDECIDED: Mapping[UndecidedReason, face_pb2.UndecidedReason] = {
+_UNDECIDED: Mapping[UndecidedReason, face_pb2.UndecidedReason.ValueType] = {
     UndecidedReason.LOW_QUALITY: face_pb2.UNDECIDED_REASON_LOW_QUALITY,
     UndecidedReason.MORE_FRAMES_NEEDED: face_pb2.UNDECIDED_REASON_MORE_FRAMES_NEEDED,
 }
-_DROPS: Mapping[DropReason, recognition_pb2.DropReason] = {
+_DROPS: Mapping[DropReason, recognition_pb2.DropReason.ValueType] = {
     DropReason.SUPERSEDED: recognition_pb2.DROP_REASON_SUPERSEDED,
     DropReason.TOO_OLD: recognition_pb2.DROP_REASON_TOO_OLD,
     DropReason.DRAINING: recognition_pb2.DROP_REASON_DRAINING,
@@ -228,7 +228,7 @@ def outcome_messages(photos: Sequence[JudgedPhoto]) -> list[gallery_pb2.PhotoOut
     ]
 
 
-def refusal_code(refusal: Refusal | None) -> gallery_pb2.PhotoRefusal:
+def refusal_code(refusal: Refusal | None) -> gallery_pb2.PhotoRefusal.ValueType:
     """The enum value of a refusal: the names are the same on both sides."""
     name = "UNSPECIFIED" if refusal is None else refusal.name
     return gallery_pb2.PhotoRefusal.Value(f"PHOTO_REFUSAL_{name}")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from server.errors import InferenceError
-from server.inference.backend import FakeBackend
+from server.inference.backend import FakeBackend, check_outputs
 from server.inference.combine import CombiningBackend
 
 
@@ -48,6 +48,21 @@ class GatedBackend:
         """Nothing to release."""
 
 
+class CheckingBackend:
+    """Refuses what isn't finite, as every real backend does."""
+
+    name = "checking"
+
+    def __init__(self, backend):
+        self._backend = backend
+
+    def run(self, batch):
+        return check_outputs(self._backend.run(batch), len(batch))
+
+    def close(self):
+        """Nothing to release."""
+
+
 def waiting_calls(backend, gated, batches):
     """Starts one call that is held in the network, then the others, which wait behind it in order."""
     pool = ThreadPoolExecutor(len(batches) + 1)
@@ -75,7 +90,9 @@ def test_calls_that_wait_run_in_one_batch():
 
 def test_a_batch_stays_within_its_limit_and_a_larger_call_runs_alone():
     gated = GatedBackend()
-    pool, calls = waiting_calls(CombiningBackend(gated, max_batch=4), gated, [images(2), images(2), images(1), images(8)])
+    pool, calls = waiting_calls(
+        CombiningBackend(gated, max_batch=4), gated, [images(2), images(2), images(1), images(8)]
+    )
     gated.gate.set()
     for call in calls:
         call.result(10)
@@ -83,7 +100,7 @@ def test_a_batch_stays_within_its_limit_and_a_larger_call_runs_alone():
     assert gated.sizes == [1, 4, 1, 8]
 
 
-def test_a_failure_reaches_every_caller_of_the_batch_and_the_next_call_runs():
+def test_a_failure_reaches_its_caller_and_the_next_call_runs():
     failing = CombiningBackend(FakeBackend(sums, failure=RuntimeError("lost")), max_batch=8)
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(failing.run, images(1)) for _ in range(4)]
@@ -92,3 +109,14 @@ def test_a_failure_reaches_every_caller_of_the_batch_and_the_next_call_runs():
                 call.result(10)
     with pytest.raises(InferenceError):
         failing.run(images(1))
+
+
+def test_one_bad_batch_does_not_fail_those_that_ran_with_it():
+    gated = GatedBackend()
+    backend = CombiningBackend(CheckingBackend(gated), max_batch=8)
+    pool, calls = waiting_calls(backend, gated, [images(1), images(1, np.nan), images(2)])
+    gated.gate.set()
+    with pytest.raises(InferenceError):
+        calls[2].result(10)
+    assert [len(calls[i].result(10)[0]) for i in (0, 1, 3)] == [1, 1, 2]
+    pool.shutdown()
