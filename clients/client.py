@@ -20,7 +20,6 @@ from facestream.v1 import (
 )
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from clients import wire
 from clients.channel import DEFAULT_TARGET, open_channel
 from clients.enrolment import enrol_all
 from clients.errors import Cause, NotFoundError, RefusedError, RpcError, UnavailableError
@@ -45,6 +44,19 @@ from clients.rpc import error_of_call
 from clients.session import RecognitionStream
 from clients.sources.source import Source
 from clients.text import printable
+from clients.wire.faces import read_recognition
+from clients.wire.people import (
+    read_details,
+    read_embeddings,
+    read_enrolment,
+    read_identity,
+    read_receipt,
+    read_search,
+    read_server,
+    read_statistics,
+    read_verification,
+)
+from clients.wire.requests import enrol_request, image_of
 
 _ResponseT = TypeVar("_ResponseT")
 
@@ -128,9 +140,9 @@ class Client:
         return await enrol_all(photos, who, self._enrol_batch, judged=judged)
 
     async def _enrol_batch(self, photos: Sequence[Photo], who: Enrollee) -> Enrolment:
-        request = wire.enrol_request(photos, who, request_id=_request_id())
+        request = enrol_request(photos, who, request_id=_request_id())
         timeout_s = self.timeout_s + _SECONDS_PER_PHOTO * len(photos)
-        return wire.read_enrolment(await self._write(self._galleries.EnrolIdentity, request, timeout_s))
+        return read_enrolment(await self._write(self._galleries.EnrolIdentity, request, timeout_s))
 
     async def list(self, contains: str = "") -> AsyncIterator[Identity]:
         """The people whose names contain a text, whatever its case, in the order of their enrolment."""
@@ -140,7 +152,7 @@ class Client:
         while True:
             page = await self._call(self._galleries.ListIdentities, request)
             for identity in page.identities:
-                yield wire.read_identity(identity)
+                yield read_identity(identity)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
@@ -151,9 +163,7 @@ class Client:
         Raises:
             NotFoundError: there is no such person.
         """
-        return wire.read_details(
-            await self._call(self._galleries.GetIdentity, gallery_pb2.GetIdentityRequest(name=name))
-        )
+        return read_details(await self._call(self._galleries.GetIdentity, gallery_pb2.GetIdentityRequest(name=name)))
 
     async def find(self, who: str) -> Identity:
         """The person with this resource name, id, or display name (whole, whatever its case).
@@ -190,38 +200,36 @@ class Client:
     async def rename(self, name: str, display_name: str) -> Identity:
         """Gives the person with this resource name another display name."""
         request = gallery_pb2.RenameIdentityRequest(name=name, display_name=display_name, request_id=_request_id())
-        return wire.read_identity((await self._write(self._galleries.RenameIdentity, request)).identity)
+        return read_identity((await self._write(self._galleries.RenameIdentity, request)).identity)
 
     async def delete(self, name: str) -> Receipt:
         """Removes the person with this resource name and everything derived from it; there is no way back."""
         request = gallery_pb2.DeleteIdentityRequest(name=name, request_id=_request_id())
-        return wire.read_receipt((await self._write(self._galleries.DeleteIdentity, request)).receipt)
+        return read_receipt((await self._write(self._galleries.DeleteIdentity, request)).receipt)
 
     async def search(self, photo: Photo, *, limit: int = 0, target_far: float = 0.0) -> SearchResult:
         """The people nearest to each face of a photograph, whatever the threshold. 0 means the server's default."""
         request = gallery_pb2.SearchIdentitiesRequest(
-            gallery=self.gallery, image=wire.image(photo), limit=limit, target_far=target_far
+            gallery=self.gallery, image=image_of(photo), limit=limit, target_far=target_far
         )
-        return wire.read_search(await self._call(self._galleries.SearchIdentities, request))
+        return read_search(await self._call(self._galleries.SearchIdentities, request))
 
     # ---- pictures
 
     async def recognize(self, photo: Photo, *, target_far: float = 0.0) -> Recognition:
         """The faces of a photograph, and who they are."""
-        request = recognition_pb2.RecognizeRequest(image=wire.image(photo), gallery=self.gallery, target_far=target_far)
-        return wire.read_recognition((await self._call(self._recognition.Recognize, request)).result)
+        request = recognition_pb2.RecognizeRequest(image=image_of(photo), gallery=self.gallery, target_far=target_far)
+        return read_recognition((await self._call(self._recognition.Recognize, request)).result)
 
     async def verify(self, first: Photo, second: Photo, *, target_far: float = 0.0) -> Verification:
         """Whether two photographs with one face each show the same person."""
-        request = recognition_pb2.VerifyRequest(
-            first=wire.image(first), second=wire.image(second), target_far=target_far
-        )
-        return wire.read_verification(await self._call(self._recognition.Verify, request))
+        request = recognition_pb2.VerifyRequest(first=image_of(first), second=image_of(second), target_far=target_far)
+        return read_verification(await self._call(self._recognition.Verify, request))
 
     async def embed(self, photo: Photo, *, mirrored: bool = False) -> tuple[EmbeddedFace, ...]:
         """Every face of a photograph and its embedding; `mirrored` takes twice the time and is a little better."""
-        request = recognition_pb2.EmbedRequest(image=wire.image(photo), mirrored=mirrored)
-        return wire.read_embeddings(await self._call(self._recognition.Embed, request))
+        request = recognition_pb2.EmbedRequest(image=image_of(photo), mirrored=mirrored)
+        return read_embeddings(await self._call(self._recognition.Embed, request))
 
     def stream(self, source: Source, options: StreamOptions | None = None) -> RecognitionStream:
         """A camera's stream, over a connection of its own. The gallery is this client's unless the options name one."""
@@ -249,8 +257,8 @@ class Client:
         health = await self.health()
         return Status(
             health,
-            wire.read_server(await self._call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())),
-            wire.read_statistics(await self._call(self._galleries.GetGalleryStatistics, statistics)),
+            read_server(await self._call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())),
+            read_statistics(await self._call(self._galleries.GetGalleryStatistics, statistics)),
         )
 
     # ---- calls

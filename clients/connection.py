@@ -11,9 +11,9 @@ from typing import TypeAlias
 import grpc
 from facestream.v1 import recognition_pb2, recognition_pb2_grpc
 
-from clients import wire
 from clients.errors import Cause, InvalidRequestError, NotFoundError, RefusedError, RpcError, UnavailableError
 from clients.rpc import error_of_call
+from clients.wire.stream import Draining, Ready, StreamMessage, Unreadable, read_stream_message
 
 _Call: TypeAlias = grpc.aio.StreamStreamCall[
     recognition_pb2.StreamRecognizeRequest, recognition_pb2.StreamRecognizeResponse
@@ -57,19 +57,19 @@ class Connection:
         self._done_writing = False
         self._cut_reason = ""
 
-    async def open(self, config: recognition_pb2.StreamRecognizeRequest, *, timeout_s: float) -> wire.Ready | Ended:
+    async def open(self, config: recognition_pb2.StreamRecognizeRequest, *, timeout_s: float) -> Ready | Ended:
         """Sends the config and waits for the server's word that the stream is open."""
         try:
             async with asyncio.timeout(timeout_s):
                 if not await self._write(config):
                     return await self._end()
-                while isinstance(message := await self.receive(), wire.Unreadable):
+                while isinstance(message := await self.receive(), Unreadable):
                     pass
         except TimeoutError:
             return self._unavailable(f"{self._target} did not open the stream within {timeout_s:g} s")
-        if isinstance(message, wire.Ready | Ended):
+        if isinstance(message, Ready | Ended):
             return message
-        if isinstance(message, wire.Draining):
+        if isinstance(message, Draining):
             return self._unavailable(f"{self._target} is shutting down")
         return self._unavailable(f"{self._target} did not say that the stream is open")
 
@@ -82,7 +82,7 @@ class Connection:
         self._done_writing = True
         await asyncio.shield(self._half_close())
 
-    async def receive(self) -> wire.StreamMessage | Ended:
+    async def receive(self) -> StreamMessage | Ended:
         """The next message, or the end."""
         try:
             message = await self._call.read()
@@ -96,7 +96,7 @@ class Connection:
         # grpc.aio.EOF: a stream that ends in order and one that the server broke off look the same here.
         if not isinstance(message, recognition_pb2.StreamRecognizeResponse):
             return await self._end()
-        return wire.read_stream_message(message)
+        return read_stream_message(message)
 
     def cut(self, reason: str) -> None:
         """Ends the call at once; `receive` gives the reason."""

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from clients import wire
 from clients.errors import ClientError, NoUsablePhotoError, RefusedError, UsageError
 from clients.people import Enrollee, Enrolment, Identity, PhotoOutcome
 from clients.photos import Photo, batches
+from clients.wire.people import read_refusals
 
 EnrolBatch: TypeAlias = Callable[[Sequence[Photo], Enrollee], Awaitable[Enrolment]]
 """Enrols the photographs of one request."""
@@ -44,7 +44,7 @@ async def enrol_all(
         except RefusedError as error:
             if error.cause.reason != _NOTHING_USABLE:
                 raise _interrupted(error, identity) from error
-            refusal, outcomes = error, wire.read_refusals(error, batch)
+            refusal, outcomes = error, read_refusals(error, batch)
         except ClientError as error:
             raise _interrupted(error, identity) from error
         else:

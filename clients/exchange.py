@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from clients import wire
 from clients.channel import MAX_MESSAGE_BYTES
 from clients.connection import Connection, Ended
 from clients.encode import encode_jpeg
@@ -18,6 +17,8 @@ from clients.frames import Dropped, DropReason, Failed, Frame, Side
 from clients.ledger import Ledger
 from clients.options import StreamOptions
 from clients.slot import Delivery, FrameSlot
+from clients.wire.requests import camera_frame
+from clients.wire.stream import Draining, Said
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class Exchange:
             self.ledger.settle(frame, Failed(Side.CLIENT, "FRAME_NOT_SENDABLE", error.message))
             return True
         self.flight.sent(frame.stamp.sequence)
-        return await self.connection.send(wire.camera_frame(frame.stamp, jpeg))
+        return await self.connection.send(camera_frame(frame.stamp, jpeg))
 
     async def _receive(self, sender: asyncio.Task[None]) -> Ended:
         while True:
@@ -107,15 +108,15 @@ class Exchange:
             match message:
                 case Ended():
                     return message
-                case wire.Draining():
+                case Draining():
                     _log.info("the server is about to stop; the stream goes on elsewhere or later")
                     sender.cancel()
-                case wire.Said():
+                case Said():
                     self._land(message, sender)
                 case _:
                     _log.warning("a message of an unknown kind was left out; the server is newer than this client")
 
-    def _land(self, said: wire.Said, sender: asyncio.Task[None]) -> None:
+    def _land(self, said: Said, sender: asyncio.Task[None]) -> None:
         frame = self.flight.land(said.sequence)
         if frame is None:
             _log.warning("an answer to frame %d, which is not under way, was left out", said.sequence)

@@ -59,7 +59,8 @@ def read_photo(path: Path) -> Photo:
         data = path.read_bytes()
     except OSError as error:
         raise SourceError(f"{printable(path)} cannot be read: {error.strerror}") from error
-    source = printable(path.name)[:_MAX_SOURCE]
+    # The server takes what Python calls printable, which leaves joiners and odd spaces out.
+    source = "".join(c for c in printable(path.name) if c.isprintable())[:_MAX_SOURCE]
     foreign = data[:2] == b"BM" or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
     if foreign or len(data) > MAX_PHOTO_BYTES:
         return Photo(source, _as_jpeg(path, data), Codec.JPEG)

@@ -13,7 +13,6 @@ from typing import Self
 
 import grpc
 
-from clients import wire
 from clients.answers import AnswerQueue
 from clients.backoff import Backoff
 from clients.channel import open_channel
@@ -27,6 +26,8 @@ from clients.ledger import Ledger
 from clients.options import StreamOptions
 from clients.slot import Delivery, FrameSlot
 from clients.sources.source import Source
+from clients.wire.requests import StreamRequest, stream_config
+from clients.wire.stream import Ready
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class RecognitionStream:
         every = options.delivery is Delivery.EVERY
         patience = options.patience
         self.connections = 0
-        self.ready: wire.Ready | None = None
+        self.ready: Ready | None = None
         self._target = target
         self._options = options
         self._connect = connect
@@ -217,16 +218,16 @@ class RecognitionStream:
             self._opening = self._exchange = None
             await connection.aclose()
 
-    def _config(self) -> wire.StreamRequest:
+    def _config(self) -> StreamRequest:
         options = self._options
-        return wire.stream_config(
+        return stream_config(
             camera=options.camera,
             gallery=options.gallery,
             target_far=options.target_far,
             max_frame_age_s=options.max_frame_age_s,
         )
 
-    def _begin(self, ready: wire.Ready, connection: Connection) -> Exchange:
+    def _begin(self, ready: Ready, connection: Connection) -> Exchange:
         """The exchange over a connection that is open. The first one starts the feed."""
         _log.info("stream %s open: %s, gallery %s", ready.session, self._target, ready.gallery)
         self.connections += 1
@@ -252,11 +253,12 @@ class RecognitionStream:
         if not self._stopping.is_set():
             self._ledger.displaced_by = DropReason.NOT_CONNECTED
         sent, unsent = self._flight.crash()
+        resends = self._options.delivery is Delivery.EVERY and not self._stopping.is_set()
         again = []
         for frame in sent:
             sequence = frame.stamp.sequence
             self._losses[sequence] = self._losses.get(sequence, 0) + 1
-            if self._options.delivery is Delivery.EVERY and self._losses[sequence] < _ATTEMPTS:
+            if resends and self._losses[sequence] < _ATTEMPTS:
                 again.append(frame)
             else:
                 self._ledger.settle(frame, Lost(ended.error.message))

@@ -63,6 +63,7 @@ class Abort:
 
     code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE
     message: str = "the server fell over"
+    trailing: tuple[tuple[str, bytes], ...] = ()
 
 
 Step: TypeAlias = Say | Drop | Fail | Ignore | Hang | DrainStream | Close | Abort

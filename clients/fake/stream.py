@@ -38,6 +38,8 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
         faces: in every still image.
         configs: of the streams, in order.
         frames: of all streams, in order.
+        max_frame_age_s: told to streams.
+        size: width and height that results claim; 0 says nothing.
     """
 
     def __init__(self) -> None:
@@ -46,6 +48,7 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
         self.configs: list[recognition_pb2.StreamConfig] = []
         self.frames: list[recognition_pb2.CameraFrame] = []
         self.max_frame_age_s = 10.0
+        self.size = (0, 0)
 
     async def StreamRecognize(  # noqa: N802 - the name in the API
         self, request_iterator: AsyncIterator[recognition_pb2.StreamRecognizeRequest], context: Context
@@ -62,12 +65,12 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
             self.frames.append(request.frame)
             step = self.script(request.frame)
             if isinstance(step, Abort):
-                await context.abort(step.code, step.message)
+                await context.abort(step.code, step.message, step.trailing)
             if isinstance(step, Hang):
                 await asyncio.Event().wait()
             if isinstance(step, Say):
                 await asyncio.sleep(step.after_s)
-            for response in _responses(step, request.frame):
+            for response in _responses(step, request.frame, self.size):
                 yield response
             if isinstance(step, Close | DrainStream):
                 return
@@ -107,11 +110,11 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
         )
 
 
-def _responses(step: object, frame: recognition_pb2.CameraFrame) -> list[Response]:
+def _responses(step: object, frame: recognition_pb2.CameraFrame, size: tuple[int, int]) -> list[Response]:
     answer = Response(sequence=frame.sequence, captured_at=frame.captured_at)
     match step:
         case Say(faces=faces) | DrainStream(faces=faces, drop=False):
-            answer.result.CopyFrom(_result(faces))
+            answer.result.CopyFrom(_result(faces, size))
         case Drop(reason=reason):
             answer.dropped.reason = reason
         case DrainStream():
@@ -127,7 +130,8 @@ def _responses(step: object, frame: recognition_pb2.CameraFrame) -> list[Respons
     return [answer]
 
 
-def _result(faces: Sequence[face_pb2.Face]) -> recognition_pb2.FrameResult:
-    result = recognition_pb2.FrameResult(faces=faces, gallery_revision=1)
+def _result(faces: Sequence[face_pb2.Face], size: tuple[int, int]) -> recognition_pb2.FrameResult:
+    width, height = size
+    result = recognition_pb2.FrameResult(faces=faces, width=width, height=height, gallery_revision=1)
     result.timing.total.FromMilliseconds(5)
     return result

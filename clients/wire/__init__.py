@@ -1,0 +1,1 @@
+"""The conversions: requests from values, values from answers."""

@@ -1,0 +1,481 @@
+"""The stream against a scripted server: whatever happens, every frame is answered exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import grpc
+import numpy as np
+import pytest
+from facestream.v1 import recognition_pb2
+
+from clients.encode import JpegEncoding
+from clients.errors import InvalidRequestError, SourceError, UnavailableError
+from clients.faces import Match
+from clients.fake.script import (
+    Abort,
+    Close,
+    DrainStream,
+    Drop,
+    Fail,
+    Hang,
+    Ignore,
+    Say,
+    Script,
+    Step,
+    matching,
+)
+from clients.fake.server import FakeServer
+from clients.frames import Dropped, DropReason, Failed, Frame, FrameAnswer, Lost, Recognised, Side, Stamp
+from clients.options import Patience, StreamOptions
+from clients.session import RecognitionStream
+from clients.slot import Delivery
+from clients.sources.source import Frames
+from tests.clients.conftest import frame
+
+QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, ready_s=2, answer_s=2, stop_s=1, give_up_s=5)
+EVERY = StreamOptions(delivery=Delivery.EVERY, patience=QUICK)
+NEWEST = StreamOptions(delivery=Delivery.NEWEST, patience=QUICK)
+
+
+def file_of(count: int) -> Frames:
+    return Frames((frame(number) for number in range(1, count + 1)), expected=count)
+
+
+def camera(count: int, *, every_s: float = 0.004) -> Frames:
+    """A live source: a frame every few milliseconds, whether or not anybody takes it."""
+
+    def frames() -> Iterator[Frame]:
+        for number in range(1, count + 1):
+            time.sleep(every_s)
+            yield frame(number, captured_at_ns=time.time_ns())
+
+    return Frames(frames(), live=True)
+
+
+def once(number: int, step: Step, otherwise: Step | None = None) -> Script:
+    """Does the step the first time that frame comes."""
+    done: set[int] = set()
+
+    def script(message: recognition_pb2.CameraFrame) -> Step:
+        if message.sequence == number and not done:
+            done.add(number)
+            return step
+        return otherwise or Say()
+
+    return script
+
+
+async def collect_into(answers: list[FrameAnswer], stream: RecognitionStream) -> None:
+    async with stream:
+        async for answer in stream:
+            answers.append(answer)  # noqa: PERF401 - what came before an error counts
+
+
+async def collected(stream: RecognitionStream) -> list[FrameAnswer]:
+    async with stream:
+        return [answer async for answer in stream]
+
+
+def sequences(answers: list[FrameAnswer], kind: type | None = None) -> list[int]:
+    return [a.stamp.sequence for a in answers if kind is None or isinstance(a.outcome, kind)]
+
+
+def assert_books_balance(stream: RecognitionStream, answers: list[FrameAnswer]) -> None:
+    assert Counter(sequences(answers)) == Counter(range(1, stream.tally.read + 1))
+    assert stream.tally.settled == stream.tally.read == len(answers)
+
+
+async def test_every_frame_of_a_file_is_recognised_once_and_in_order(fake: FakeServer) -> None:
+    fake.recognition.script = lambda message: Say((matching(f"person {message.sequence}"),))
+    stream = RecognitionStream(fake.target, file_of(12), EVERY)
+    answers = await collected(stream)
+    assert sequences(answers, Recognised) == list(range(1, 13))
+    names = [answer.outcome.faces[0].answer.display_name for answer in answers]
+    assert names == [f"person {number}" for number in range(1, 13)]
+    assert [sent.sequence for sent in fake.recognition.frames] == list(range(1, 13))
+    assert_books_balance(stream, answers)
+
+
+async def test_a_slow_server_gets_the_newest_frames_and_the_others_are_dropped_here(fake: FakeServer) -> None:
+    fake.recognition.script = lambda _: Say(after_s=0.03)
+    stream = RecognitionStream(fake.target, camera(80), NEWEST)
+    answers = await collected(stream)
+    assert_books_balance(stream, answers)
+    recognised = sequences(answers, Recognised)
+    assert recognised == sorted(recognised)
+    assert recognised[-1] == 80
+    assert 3 <= len(recognised) < 40
+    dropped = [answer.outcome for answer in answers if isinstance(answer.outcome, Dropped)]
+    assert set(dropped) == {Dropped(Side.CLIENT, DropReason.SUPERSEDED)}
+    # Only what was recognised ever went over the wire: nothing ages in buffers on the way.
+    assert [sent.sequence for sent in fake.recognition.frames] == recognised
+
+
+async def test_no_more_frames_are_under_way_than_allowed(fake: FakeServer) -> None:
+    most = 0
+
+    def script(_: recognition_pb2.CameraFrame) -> Step:
+        nonlocal most
+        most = max(most, len(stream._flight))
+        return Say(after_s=0.005)
+
+    fake.recognition.script = script
+    stream = RecognitionStream(fake.target, camera(60), StreamOptions(max_in_flight=3, patience=QUICK))
+    await collected(stream)
+    assert most == 3
+
+
+async def test_drops_and_errors_of_the_server_are_told_apart(fake: FakeServer) -> None:
+    steps = {
+        1: Say(),
+        2: Drop(recognition_pb2.DROP_REASON_TOO_OLD),
+        3: Fail("IMAGE_DAMAGED", "the picture is damaged"),
+        4: Drop(recognition_pb2.DROP_REASON_UNSPECIFIED),
+    }
+    fake.recognition.script = lambda message: steps[message.sequence]
+    stream = RecognitionStream(fake.target, file_of(4), EVERY)
+    answers = await collected(stream)
+    assert isinstance(answers[0].outcome, Recognised)
+    assert [answer.outcome for answer in answers[1:]] == [
+        Dropped(Side.SERVER, DropReason.TOO_OLD),
+        Failed(Side.SERVER, "IMAGE_DAMAGED", "the picture is damaged"),
+        Dropped(Side.SERVER, DropReason.UNSPECIFIED),
+    ]
+    tally = stream.tally
+    assert (tally.recognised, tally.dropped_by_server, tally.failed, tally.read) == (1, 2, 1, 4)
+
+
+async def test_the_config_says_what_the_options_say(fake: FakeServer) -> None:
+    options = StreamOptions(
+        camera="door-1", gallery="tenants/default/galleries/x", target_far=0.01, max_frame_age_s=0.25,
+        delivery=Delivery.EVERY, patience=QUICK,
+    )  # fmt: skip
+    stream = RecognitionStream(fake.target, file_of(1), options)
+    await collected(stream)
+    (config,) = fake.recognition.configs
+    assert (config.camera, config.gallery, config.target_far) == ("door-1", "tenants/default/galleries/x", 0.01)
+    assert config.max_frame_age.ToMilliseconds() == 250
+    assert stream.ready is not None
+    assert stream.ready.session == "fake-1"
+
+
+async def test_boxes_are_given_in_pixels_of_the_source_whatever_size_was_sent(fake: FakeServer) -> None:
+    fake.recognition.size = (80, 60)
+    fake.recognition.script = lambda _: Say((matching("Ada", left=10, top=6, side=20),))
+    options = StreamOptions(delivery=Delivery.EVERY, encoding=JpegEncoding(max_width=80), patience=QUICK)
+    (answer,) = await collected(RecognitionStream(fake.target, file_of(1), options))
+    box = answer.outcome.faces[0].box
+    assert (box.left, box.top, box.width, box.height) == (20, 12, 40, 40)
+    assert answer.outcome.image.shape == (120, 160, 3)
+
+
+# ---- lost connections
+
+
+async def restart_after(stream: RecognitionStream, server: FakeServer, count: int) -> list[FrameAnswer]:
+    answers = []
+    async with stream:
+        async for answer in stream:
+            answers.append(answer)
+            if len(answers) == count:
+                await server.stop()
+                await server.start()
+    return answers
+
+
+async def test_a_server_that_dies_and_comes_back_answers_every_frame_of_a_file(fake: FakeServer) -> None:
+    stream = RecognitionStream(fake.target, file_of(15), EVERY)
+    answers = await restart_after(stream, fake, 5)
+    assert sequences(answers, Recognised) == list(range(1, 16))
+    assert stream.connections == 2
+    assert_books_balance(stream, answers)
+
+
+async def test_a_camera_goes_on_after_its_server_died_and_what_was_missed_is_accounted_for(fake: FakeServer) -> None:
+    fake.recognition.script = lambda _: Say(after_s=0.005)
+    stream = RecognitionStream(fake.target, camera(150), NEWEST)
+    answers = await restart_after(stream, fake, 40)
+    assert_books_balance(stream, answers)
+    assert stream.connections >= 2
+    assert sequences(answers, Recognised)[-1] == 150
+    assert stream.tally.lost > 0
+
+
+LOSSES = [
+    Abort(),
+    Abort(grpc.StatusCode.INTERNAL),
+    Abort(grpc.StatusCode.RESOURCE_EXHAUSTED),
+    Close(),
+    Ignore(),
+    Hang(),
+]
+
+
+@pytest.mark.parametrize("step", LOSSES)
+async def test_a_frame_that_was_lost_with_its_connection_is_sent_again(fake: FakeServer, step: Step) -> None:
+    fake.recognition.script = once(3, step)
+    patience = Patience(first_wait_s=0.01, longest_wait_s=0.05, answer_s=0.2)
+    stream = RecognitionStream(fake.target, file_of(6), StreamOptions(delivery=Delivery.EVERY, patience=patience))
+    answers = await collected(stream)
+    assert sequences(answers, Recognised) == [1, 2, 3, 4, 5, 6]
+    assert [sent.sequence for sent in fake.recognition.frames] == [1, 2, 3, 3, 4, 5, 6]
+    assert stream.connections == 2
+
+
+@pytest.mark.parametrize("drop", [False, True])
+async def test_a_draining_server_is_left_without_losing_a_frame(fake: FakeServer, drop: bool) -> None:
+    fake.recognition.script = once(3, DrainStream(drop=drop))
+    stream = RecognitionStream(fake.target, file_of(6), EVERY)
+    answers = await collected(stream)
+    assert sequences(answers, Recognised) == [1, 2, 3, 4, 5, 6]
+    assert stream.connections == 2
+
+
+async def test_a_camera_reconnects_after_a_drain(fake: FakeServer) -> None:
+    fake.recognition.script = once(3, DrainStream())
+    stream = RecognitionStream(fake.target, camera(60), NEWEST)
+    answers = await collected(stream)
+    assert_books_balance(stream, answers)
+    assert stream.connections == 2
+    assert sequences(answers, Recognised)[-1] == 60
+
+
+async def test_frames_under_way_are_lost_when_a_camera_loses_its_connection(fake: FakeServer) -> None:
+    fake.recognition.script = once(5, Abort(message="power failure"))
+    stream = RecognitionStream(fake.target, camera(60), NEWEST)
+    answers = await collected(stream)
+    assert_books_balance(stream, answers)
+    lost = [answer for answer in answers if isinstance(answer.outcome, Lost)]
+    assert 5 in sequences(lost)
+    assert all("power failure" in answer.outcome.message for answer in lost)
+
+
+async def test_a_frame_that_breaks_every_connection_is_given_up_and_the_others_are_not(fake: FakeServer) -> None:
+    fake.recognition.script = lambda message: Abort() if message.sequence == 3 else Say()
+    stream = RecognitionStream(fake.target, file_of(6), EVERY)
+    answers = await collected(stream)
+    assert sequences(answers, Lost) == [3]
+    assert sequences(answers, Recognised) == [1, 2, 4, 5, 6]
+
+
+async def test_a_stream_that_idled_too_long_is_opened_again(fake: FakeServer) -> None:
+    from google.protobuf.any_pb2 import Any as PackedDetail
+    from google.rpc import error_details_pb2, status_pb2
+
+    detail = PackedDetail()
+    detail.Pack(error_details_pb2.ErrorInfo(reason="STREAM_IDLE"))
+    status = status_pb2.Status(code=3, message="idle", details=[detail])
+    trailing = (("grpc-status-details-bin", status.SerializeToString()),)
+    fake.recognition.script = once(2, Abort(grpc.StatusCode.INVALID_ARGUMENT, "idle", trailing))
+    answers = await collected(RecognitionStream(fake.target, file_of(4), EVERY))
+    assert sequences(answers, Recognised) == [1, 2, 3, 4]
+
+
+# ---- ends
+
+
+async def test_a_server_that_refuses_the_stream_is_not_asked_again(fake: FakeServer) -> None:
+    fake.recognition.script = lambda _: Abort(grpc.StatusCode.INVALID_ARGUMENT, "no such camera")
+    stream = RecognitionStream(fake.target, file_of(5), EVERY)
+    answers: list[FrameAnswer] = []
+    with pytest.raises(InvalidRequestError, match="no such camera"):
+        await collect_into(answers, stream)
+    assert_books_balance(stream, answers)
+    assert stream.connections == 1
+
+
+@pytest.mark.parametrize(
+    "patience", [Patience(max_reconnects=0), Patience(give_up_s=0), Patience(first_wait_s=0.01, max_reconnects=3)]
+)
+async def test_a_server_that_is_not_there_is_given_up(fake: FakeServer, patience: Patience) -> None:
+    await fake.stop()
+    stream = RecognitionStream(fake.target, file_of(5), StreamOptions(patience=patience))
+    async with stream:
+        with pytest.raises(UnavailableError, match=f"no answer from {fake.target}"):
+            await anext(stream)
+    assert stream.tally.read == 0
+
+
+async def test_a_server_that_starts_late_is_waited_for(fake: FakeServer) -> None:
+    await fake.stop()
+    stream = RecognitionStream(fake.target, file_of(3), EVERY)
+    async with stream:
+        await asyncio.sleep(0.1)
+        await fake.start()
+        answers = [answer async for answer in stream]
+    assert sequences(answers, Recognised) == [1, 2, 3]
+
+
+async def test_stopping_awaits_the_answers_under_way_and_ends(fake: FakeServer) -> None:
+    fake.recognition.script = lambda _: Say(after_s=0.02)
+    closed = []
+    source = camera(10_000)
+    source.close = lambda: closed.append(True)
+    stream = RecognitionStream(fake.target, source, NEWEST)
+    answers = []
+    async with stream:
+        async for answer in stream:
+            answers.append(answer)
+            if len(answers) == 20:
+                stream.stop()
+                stream.stop()
+    assert_books_balance(stream, answers)
+    assert stream.tally.lost == 0
+    assert stream.tally.read < 10_000
+    assert closed
+
+
+async def test_stopping_does_not_wait_forever_for_a_server_that_hangs(fake: FakeServer) -> None:
+    hanging = asyncio.Event()
+
+    def script(message: recognition_pb2.CameraFrame) -> Step:
+        if message.sequence == 1:
+            return Say()
+        hanging.set()
+        return Hang()
+
+    fake.recognition.script = script
+    patience = Patience(stop_s=0.2)
+    stream = RecognitionStream(fake.target, file_of(5), StreamOptions(delivery=Delivery.EVERY, patience=patience))
+    answers = []
+    async with stream:
+        async for answer in stream:
+            answers.append(answer)
+            await hanging.wait()
+            stream.stop()
+    assert_books_balance(stream, answers)
+    assert sequences(answers, Lost) == [2]
+
+
+async def test_stopping_while_the_server_is_away_ends_at_once(fake: FakeServer) -> None:
+    await fake.stop()
+    stream = RecognitionStream(fake.target, file_of(5), StreamOptions(patience=Patience(first_wait_s=20)))
+    async with stream:
+        await asyncio.sleep(0.05)
+        stream.stop()
+        assert [answer async for answer in stream] == []
+
+
+@pytest.mark.parametrize("delivery", Delivery)
+async def test_leaving_early_ends_all_tasks_and_closes_the_source(fake: FakeServer, delivery: Delivery) -> None:
+    fake.recognition.script = lambda _: Say(after_s=0.01)
+    closed = []
+    source = camera(10_000)
+    source.close = lambda: closed.append(True)
+    before = asyncio.all_tasks()
+    async with RecognitionStream(fake.target, source, StreamOptions(delivery=delivery, patience=QUICK)) as stream:
+        await anext(stream)
+        await anext(stream)
+    await asyncio.sleep(0.05)
+    ours = [task for task in asyncio.all_tasks() - before if "facestream" in task.get_name()]
+    assert ours == []
+    assert closed
+
+
+async def test_a_source_that_breaks_off_is_an_error_after_all_answers(fake: FakeServer) -> None:
+    def frames() -> Iterator[Frame]:
+        yield from (frame(number) for number in (1, 2, 3))
+        raise SourceError("the film tore")
+
+    stream = RecognitionStream(fake.target, Frames(frames()), EVERY)
+    answers: list[FrameAnswer] = []
+    with pytest.raises(SourceError, match="the film tore"):
+        await collect_into(answers, stream)
+    assert sequences(answers, Recognised) == [1, 2, 3]
+
+
+async def test_a_fault_in_the_programs_own_source_is_not_swallowed(fake: FakeServer) -> None:
+    def frames() -> Iterator[Frame]:
+        yield frame(1)
+        raise ZeroDivisionError
+
+    async with RecognitionStream(fake.target, Frames(frames()), EVERY) as stream:
+        await anext(stream)
+        with pytest.raises(ZeroDivisionError):
+            await anext(stream)
+
+
+# ---- frames that are not sent
+
+
+async def test_a_frame_that_cannot_be_encoded_is_an_error_answer_and_the_stream_goes_on(fake: FakeServer) -> None:
+    wide = Frame(Stamp(2, 0, 0), np.zeros((1, 65_501, 3), np.uint8))
+    stream = RecognitionStream(fake.target, Frames([frame(1), wide, frame(3)]), EVERY)
+    answers = await collected(stream)
+    assert sequences(answers, Recognised) == [1, 3]
+    failed = answers[1].outcome
+    assert isinstance(failed, Failed)
+    assert (failed.by, failed.reason) == (Side.CLIENT, "FRAME_NOT_SENDABLE")
+
+
+async def test_a_frame_that_is_too_old_when_its_turn_comes_is_not_sent(fake: FakeServer) -> None:
+    fake.recognition.max_frame_age_s = 0.5
+    old = [frame(number, captured_at_ns=time.time_ns() - 10**9) for number in (1, 2)]
+    stream = RecognitionStream(fake.target, Frames(old, live=True), NEWEST)
+    answers = await collected(stream)
+    assert fake.recognition.frames == []
+    assert Dropped(Side.CLIENT, DropReason.TOO_OLD) in [answer.outcome for answer in answers]
+    assert_books_balance(stream, answers)
+
+
+async def test_a_program_that_reads_slowly_slows_the_source_and_loses_nothing(fake: FakeServer) -> None:
+    stream = RecognitionStream(fake.target, camera(1_000_000, every_s=0), NEWEST)
+    async with stream:
+        await anext(stream)
+        await asyncio.sleep(0.3)
+        read = stream.tally.read
+        await asyncio.sleep(0.2)
+        assert stream.tally.read - read <= 2
+        assert len(stream._answers._answers) <= 64 + 4
+
+
+# ---- anything at all
+
+
+def chaos(seed: int) -> Callable[[recognition_pb2.CameraFrame], Step]:
+    rng = random.Random(seed)
+    steps = [
+        Say(),
+        Say(after_s=0.01),
+        Drop(),
+        Fail(),
+        Ignore(),
+        Close(),
+        Abort(),
+        DrainStream(),
+        DrainStream(drop=True),
+    ]
+    weights = [12, 6, 2, 2, 1, 1, 1, 1, 1]
+    return lambda _: rng.choices(steps, weights)[0]
+
+
+@pytest.mark.parametrize("delivery", Delivery)
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_the_server_does_every_frame_is_answered_once(
+    fake: FakeServer, seed: int, delivery: Delivery
+) -> None:
+    fake.recognition.script = chaos(seed)
+    patience = Patience(first_wait_s=0.005, longest_wait_s=0.02, answer_s=0.15, stop_s=0.5)
+    source = file_of(30) if delivery is Delivery.EVERY else camera(60)
+    stream = RecognitionStream(fake.target, source, StreamOptions(delivery=delivery, patience=patience))
+    answers = await collected(stream)
+    assert_books_balance(stream, answers)
+    if delivery is Delivery.EVERY:
+        assert stream.tally.read == 30
+        assert stream.tally.dropped_by_client == 0
+    else:
+        recognised = sequences(answers, Recognised)
+        assert recognised == sorted(recognised)
+
+
+def test_the_answer_names_the_person() -> None:
+    from clients.wire.faces import read_face
+
+    answer = read_face(matching("Ada", distance=0.4)).answer
+    assert isinstance(answer, Match)
+    assert (answer.display_name, answer.distance) == ("Ada", pytest.approx(0.4))
