@@ -79,7 +79,7 @@ def _own(folder: Path, model: str) -> Row:
 def fetch_models(
     names: Names = None,
     everything: Annotated[bool, typer.Option("--all", help="Every model of the catalogue.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also those that are there, whatever was changed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also those that are intact.")] = False,
     models_dir: ModelsDir = DEFAULT_DIR,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -91,11 +91,11 @@ def fetch_models(
         raise typer.BadParameter("name the models to fetch, or give --all", param_hint="NAME")
     entries = list(CATALOGUE) if everything else [find(name) for name in names or ()]
     states = {entry.model: state(entry, models_dir) for entry in entries}
-    wanted = [entry for entry in entries if force or states[entry.model] in (State.ABSENT, State.DAMAGED)]
+    wanted = [entry for entry in entries if force or states[entry.model] is not State.INTACT]
     with Talk() as talk:
-        for entry in entries:
-            if entry not in wanted and states[entry.model] is State.CHANGED:
-                talk.say(f"{entry.model}: kept, though its manifest is not the catalogue's; --force fetches it anew")
+        for entry in wanted:
+            if states[entry.model] is State.CHANGED:
+                talk.say(f"{entry.model}: its manifest is not the catalogue's and is replaced; name your own otherwise")
         fetch(wanted, models_dir, progress=lambda entry, step: talk.step(f"{entry.model}: {step.value}"))
     print_rows([_fetched(entry, models_dir, new=entry in wanted) for entry in entries], output)
 
