@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from server.domain import EncodedImage, Faces, Image, Quality
 from server.errors import ImageError
-from server.identity.gallery import NewTemplate
+from server.identity.records import NewTemplate
 from server.pipeline.vision import FaceVision
 from server.vision.decode import ImageLimits, decode
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from server.domain import GalleryName, IdentityName, Quality
 from server.errors import EnrolmentError
-from server.identity.gallery import EnrolReceipt, Galleries, RequestStamp
+from server.identity.gallery import Galleries
 from server.identity.match import Candidate
+from server.identity.records import EnrolReceipt, RequestStamp
 from server.pipeline.enrol import EnrolmentRule, JudgedPhoto, Photo, Refusal, judge, refuse_inconsistent
 from server.pipeline.recognise import RecognitionRule
 from server.pipeline.vision import FaceVision
@@ -89,7 +90,7 @@ class Enroller:
         """
         digest = request.digest()
         replay = self.galleries.replay(request.request_id, digest) if request.request_id else None
-        if replay is not None:
+        if replay is not None and isinstance(replay.receipt, EnrolReceipt):
             return Enrolled(replay.receipt, _outcomes_from(replay.payload))
         photos = self._judge(request)
         templates = [photo.template for photo in photos if photo.template is not None]
@@ -104,7 +105,8 @@ class Enroller:
             request=stamp,
             at_ns=self.wall_ns(),
         )
-        return Enrolled(receipt, tuple(photos))
+        # Of two equal requests at once the second gets the answer of the first.
+        return Enrolled(receipt, _outcomes_from(receipt.payload) if receipt.replayed else tuple(photos))
 
     def _judge(self, request: EnrolmentRequest) -> list[JudgedPhoto]:
         photos = [judge(photo, self.vision, self.rule, self.limits) for photo in request.photos]
@@ -122,10 +124,10 @@ class Enroller:
                 result.append(photo)
                 continue
             owner = self.galleries.find_photo(gallery, template.photo_digest)
-            before = f"{owner} already" if owner else seen.get(template.photo_digest)
-            seen.setdefault(template.photo_digest, f"this request, as {photo.source!r},")
+            before = f"{owner.display_name!r} ({owner.name})" if owner else seen.get(template.photo_digest)
+            seen.setdefault(template.photo_digest, f"this request ({photo.source!r})")
             result.append(
-                photo.refused(Refusal.DUPLICATE, f"{before} holds this very picture; use another photograph")
+                photo.refused(Refusal.DUPLICATE, f"{before} has this very picture already; use another photograph")
                 if before
                 else photo
             )

@@ -18,8 +18,9 @@ from server.domain import (
     Undecided,
     UndecidedReason,
 )
-from server.identity.gallery import Galleries, GallerySearch
+from server.identity.gallery import Galleries
 from server.identity.match import decide, threshold_for
+from server.identity.records import GallerySearch
 from server.pipeline.vision import Analysis, FaceVision
 from server.vision.decode import ImageLimits, decode
 from server.vision.quality import Legibility

@@ -14,8 +14,9 @@ from facestream.v1 import gallery_pb2, gallery_pb2_grpc
 
 from server.domain import GalleryName, IdentityName
 from server.errors import EnrolmentError, InvalidInputError
-from server.identity.gallery import Galleries, RequestStamp
+from server.identity.gallery import Galleries
 from server.identity.match import Candidate
+from server.identity.records import RequestStamp
 from server.pipeline.enrol import Photo
 from server.pipeline.enrolment import Enroller, EnrolmentRequest
 from server.pipeline.recognise import Recogniser
@@ -29,7 +30,6 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 MAX_PHOTOS = 64
 _MAX_SOURCE = 200
 _MAX_CANDIDATES, _DEFAULT_CANDIDATES = 100, 5
-_MAX_PAGE, _DEFAULT_PAGE = 1000, 100
 _REQUEST_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -88,10 +88,12 @@ class GalleryServicer(gallery_pb2_grpc.GalleryServiceServicer):
         """A page of identities."""
         del context
         gallery = GalleryName.parse(request.gallery)
-        size = _page_size(request.page_size)
         page = await self._run(
             lambda: self._galleries.list_page(
-                gallery, page_size=size, page_token=request.page_token, contains=request.display_name_contains
+                gallery,
+                page_size=request.page_size,
+                page_token=request.page_token,
+                contains=request.display_name_contains,
             )
         )
         return gallery_pb2.ListIdentitiesResponse(
@@ -119,7 +121,7 @@ class GalleryServicer(gallery_pb2_grpc.GalleryServiceServicer):
         name = IdentityName.parse(request.name)
         stamp = _stamp(request.request_id, f"rename\n{name}\n{request.display_name}")
         receipt = await self._run(
-            lambda: self._galleries.rename(name, display_name=request.display_name, request=stamp, at_ns=time.time_ns())
+            lambda: self._galleries.rename(name, request.display_name, request=stamp, at_ns=time.time_ns())
         )
         return gallery_pb2.RenameIdentityResponse(
             identity=wire.identity_message(receipt.identity), gallery_revision=receipt.revision
@@ -248,16 +250,6 @@ def _candidates(candidates: Sequence[Candidate], threshold: float) -> list[galle
         )
         for candidate in candidates
     ]
-
-
-def _page_size(asked: int) -> int:
-    if asked < 0:
-        raise InvalidInputError(
-            "PAGE_SIZE_INVALID",
-            f"page_size is {asked}; write 0 for {_DEFAULT_PAGE}, or up to {_MAX_PAGE}",
-            field="page_size",
-        )
-    return min(asked or _DEFAULT_PAGE, _MAX_PAGE)
 
 
 def _limit(asked: int) -> int:

@@ -21,7 +21,7 @@ from server.domain import (
     UnknownReason,
 )
 from server.errors import ImageError, InvalidInputError
-from server.identity.gallery import IdentityRecord, TemplateRecord
+from server.identity.records import Identity, Template
 from server.pipeline.enrol import JudgedPhoto, Refusal
 from server.pipeline.recognise import Recognition
 from server.pipeline.slot import DropReason
@@ -193,24 +193,24 @@ def dropped_message(reason: DropReason) -> recognition_pb2.FrameDropped:
     return recognition_pb2.FrameDropped(reason=_DROPS[reason])
 
 
-def identity_message(record: IdentityRecord) -> gallery_pb2.Identity:
+def identity_message(identity: Identity) -> gallery_pb2.Identity:
     """An identity as a message."""
     return gallery_pb2.Identity(
-        name=record.name,
-        display_name=record.display_name,
-        template_count=record.template_count,
-        create_time=timestamp(record.created_at_ns),
-        update_time=timestamp(record.updated_at_ns),
+        name=identity.name,
+        display_name=identity.display_name,
+        template_count=identity.template_count,
+        create_time=timestamp(identity.created_at_ns),
+        update_time=timestamp(identity.updated_at_ns),
     )
 
 
-def template_message(record: TemplateRecord) -> gallery_pb2.Template:
+def template_message(template: Template) -> gallery_pb2.Template:
     """A template as a message."""
     return gallery_pb2.Template(
-        id=record.template_id,
-        source=record.source,
-        quality=quality_message(record.quality),
-        create_time=timestamp(record.created_at_ns),
+        id=template.template_id,
+        source=template.source,
+        quality=quality_message(template.quality),
+        create_time=timestamp(template.created_at_ns),
     )
 
 
