@@ -17,7 +17,7 @@ _READ_TIMEOUT_S = 5.0
 
 
 class NetworkCamera:
-    """The frames of a camera at a URL, by TCP, without buffering.
+    """The frames of a camera at a URL, by TCP.
 
     Args:
         url: rtsp://, rtsps://, http:// or https://, with user and password where the camera wants them.
@@ -76,9 +76,10 @@ class NetworkCamera:
 
 def _options(url: str, read_timeout_s: float) -> dict[str, str]:
     microseconds = str(round(read_timeout_s * 1e6))
-    if url.startswith("rtsp"):
-        return {"rtsp_transport": "tcp", "timeout": microseconds, "fflags": "nobuffer", "flags": "low_delay"}
-    return {"rw_timeout": microseconds, "fflags": "nobuffer", "flags": "low_delay"}
+    # What arrives while the stream is analysed is kept: those frames come in a burst, and only the newest is sent on.
+    if url.lower().startswith("rtsp"):
+        return {"rtsp_transport": "tcp", "timeout": microseconds, "flags": "low_delay"}
+    return {"rw_timeout": microseconds, "flags": "low_delay"}
 
 
 def _reason(error: Exception) -> str:

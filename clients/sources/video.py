@@ -5,13 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clients.errors import SourceError, SourceNotFoundError
 from clients.frames import Frame
 from clients.sources.decoding import Decoding, video_stream
 from clients.text import printable
 
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
 _log = logging.getLogger(__name__)
+
+_TOLERANCE = 0.02
+"""Share of the declared frames that may be missing without a word: the number is an estimate in many files."""
 
 
 class VideoFile:
@@ -48,7 +56,7 @@ class VideoFile:
             raise
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or stream.guessed_rate or 0)
-        self._declared = stream.frames
+        self._declared = stream.frames or round(_seconds(self._container, stream) * rate)
         self._decoding = Decoding(self._container, stream, fps=fps)
         self.fps = min(fps, rate) if fps > 0 and rate > 0 else rate
         thinned = fps > 0 and rate > fps
@@ -62,9 +70,10 @@ class VideoFile:
                 raise
             # What could be read is worth having; the warning says what is missing.
         read, damaged = self._decoding.sequence, self._decoding.damaged
+        missing = read < self._declared * (1 - _TOLERANCE)
         if read == 0:
             raise SourceError(f"{self.description} holds no frame that can be decoded", "the file is damaged")
-        if damaged or read < self._declared:
+        if damaged or missing:
             _log.warning(
                 "%s is damaged or incomplete: %d frames could be read of %s",
                 self.description,
@@ -78,3 +87,12 @@ class VideoFile:
     def close(self) -> None:
         """Closes the file."""
         self._container.close()
+
+
+def _seconds(container: InputContainer, stream: VideoStream) -> float:
+    """How long the video says it is; 0 when it doesn't, or when that may be the length of its sound."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None and len(container.streams) == 1:
+        return container.duration / 1e6
+    return 0.0
