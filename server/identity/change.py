@@ -1,0 +1,40 @@
+"""What a write did to a gallery, told to everybody who keeps the gallery in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from server.domain import Embeddings, GalleryName
+from server.identity.roster import GONE, Person
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryChange:
+    """What a write did to one gallery.
+
+    Attributes:
+        gallery: which.
+        gallery_key: the store's key of it.
+        revision: after the change.
+        stamp: of the change in the change log.
+        fingerprint: the gallery's after the change; empty when nobody is left.
+        identity_key: whom it is about.
+        person: who that is now; `GONE` when removed.
+        added: keys of new templates, ascending.
+        vectors: (len(added), D) their embeddings.
+        removed: keys of templates that are gone.
+    """
+
+    gallery: GalleryName
+    gallery_key: int
+    revision: int
+    stamp: int
+    fingerprint: str
+    identity_key: int
+    person: Person = GONE
+    added: Sequence[int] = ()
+    vectors: Embeddings = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    removed: Sequence[int] = ()

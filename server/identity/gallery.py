@@ -1,0 +1,346 @@
+"""The galleries of one data directory: who is enrolled, durable and searchable at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from server.domain import Embeddings, GalleryName, IdentityName
+from server.identity import reads, requests, writes
+from server.identity.admission import (
+    MOST_PER_PAGE,
+    check_limit,
+    check_page_size,
+    check_templates,
+    check_time,
+    name_to_enrol,
+)
+from server.identity.change import GalleryChange
+from server.identity.directory import DataDirectory
+from server.identity.display_name import check_display_name, folded
+from server.identity.folder import Folder
+from server.identity.group_commit import GroupCommit
+from server.identity.hnsw import HnswIndex
+from server.identity.index_settings import IndexSettings
+from server.identity.live import LiveGallery
+from server.identity.loading import Loader
+from server.identity.page_token import key_of, token_for
+from server.identity.records import (
+    UNSTAMPED,
+    BulkReceipt,
+    Change,
+    DeletionReceipt,
+    EnrolReceipt,
+    GallerySearch,
+    GalleryStatistics,
+    Identity,
+    IdentityDetails,
+    IdentityPage,
+    NewPerson,
+    NewTemplate,
+    RenameReceipt,
+    Replay,
+    RequestStamp,
+)
+from server.identity.snapshot import snapshot_directory
+from server.identity.store import Store
+from server.identity.vectors import check_embeddings
+from server.identity.writes import Enrolment
+
+_BULK: Final = 1_000
+"""People in one transaction of `enrol_many`."""
+
+
+class Galleries:
+    """Every gallery of one data directory. Each method may be called from any thread.
+
+    A write returns when it is durable and every search that starts afterwards sees it. A search takes one consistent
+    state and waits for nobody. Time comes from the caller, in wall-clock nanoseconds since the epoch.
+    """
+
+    def __init__(self, directory: DataDirectory, store: Store, loader: Loader) -> None:
+        self._directory = directory
+        self._store = store
+        self._loader = loader
+        self._live: dict[GalleryName, LiveGallery] = {}
+        self._folder = Folder()
+        self._writer: GroupCommit[GalleryChange] = GroupCommit(store, self._publish)
+        self._closed = False
+
+    @staticmethod
+    def open(
+        data_dir: Path,
+        *,
+        fingerprint: str,
+        dimension: int,
+        index: IndexSettings = IndexSettings(),  # noqa: B008 - a frozen value
+        vfs: str = "",
+    ) -> Galleries:
+        """Takes the data directory, loads every gallery in it and starts the threads that write and fold.
+
+        Args:
+            data_dir: made when it isn't there.
+            fingerprint: of everything that shapes the server's embeddings.
+            dimension: of the server's embeddings.
+            index: bounds of the indexes.
+            vfs: name of a registered SQLite VFS (encryption, fault injection); empty for the system's own.
+
+        Raises:
+            DataDirectoryInUseError: when another server holds the directory.
+            StorageError: when the store is damaged, foreign, or of a newer version.
+        """
+        with ExitStack() as undo:
+            directory = DataDirectory.hold(data_dir)
+            undo.callback(directory.release)
+            snapshots = snapshot_directory(data_dir)
+            store = Store.open(data_dir / "gallery.sqlite3", vfs=vfs)
+            undo.callback(store.close)
+            loader = Loader(fingerprint=fingerprint, dimension=dimension, settings=index, snapshots=snapshots)
+            galleries = Galleries(directory, store, loader)
+            galleries._start()
+            undo.pop_all()
+        return galleries
+
+    def _start(self) -> None:
+        with self._store.reading() as db:
+            for row in reads.galleries(db):
+                self._live[row.name] = self._loader.load(db, row)
+        self._writer.start()
+        self._folder.start()
+        for gallery in self._live.values():
+            self._folder.look_at(gallery)
+
+    def close(self) -> None:
+        """Finishes the writes that wait, ends the threads and gives the data directory back."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._writer.stop()
+            self._folder.stop()
+            self._store.close()
+        finally:
+            self._directory.release()
+
+    def _publish(self, changes: Sequence[GalleryChange]) -> None:
+        by_gallery: dict[GalleryName, list[GalleryChange]] = {}
+        for change in changes:
+            by_gallery.setdefault(change.gallery, []).append(change)
+        for name, its in by_gallery.items():
+            live = self._live.get(name) or self._loader.new(name, its[0].gallery_key)
+            live.apply(its)
+            self._live[name] = live
+            self._folder.look_at(live)
+
+    # Writes
+
+    def enrol(
+        self,
+        gallery: GalleryName,
+        *,
+        identity: IdentityName | None,
+        display_name: str,
+        templates: Sequence[NewTemplate],
+        request: RequestStamp = UNSTAMPED,
+        at_ns: int,
+    ) -> EnrolReceipt:
+        """Adds a person, or templates to a person who is there.
+
+        Args:
+            gallery: where; comes into being with its first person.
+            identity: whose templates these are; None makes a new person.
+            display_name: of a new person; empty for one who is there.
+            templates: at least one.
+            request: a request that was done before gets its first answer again.
+            at_ns: when.
+
+        Raises:
+            InvalidInputError: DISPLAY_NAME_INVALID, SOURCE_INVALID, TEMPLATES_MISSING, IDENTITY_ELSEWHERE.
+            EmbeddingError: when an embedding is not a finite unit vector of the server's dimension.
+            FingerprintError: when the gallery holds embeddings of other models.
+            NotFoundError: when `identity` is not there.
+            ConflictError: REQUEST_ID_REUSED, REQUEST_RESULT_DELETED.
+            StorageError: when it could not be made durable; nothing was enrolled.
+        """
+        order = Enrolment(
+            gallery=gallery,
+            identity=identity,
+            display_name=name_to_enrol(gallery, identity, display_name),
+            templates=check_templates(templates, self._loader.dimension),
+            fingerprint=self._loader.fingerprint,
+            request=request,
+            at_ns=check_time(at_ns),
+        )
+        return self._writer.submit(lambda db: writes.enrol(db, order))
+
+    def enrol_many(self, gallery: GalleryName, people: Sequence[NewPerson], *, at_ns: int) -> BulkReceipt:
+        """Adds many new people fast, a thousand in a transaction; for imports.
+
+        All people are checked before the first is written. When writing fails midway, those of the transactions before
+        are enrolled and the others are not.
+
+        Raises:
+            InvalidInputError: as `enrol`, or PEOPLE_MISSING.
+            EmbeddingError: as `enrol`.
+            FingerprintError: as `enrol`.
+            StorageError: as `enrol`.
+        """
+        when = check_time(at_ns)
+        checked = check_people(people, self._loader.dimension)
+        names: list[str] = []
+        for start in range(0, len(checked), _BULK):
+            some = checked[start : start + _BULK]
+            receipt = self._writer.submit(
+                lambda db, some=some: writes.enrol_many(  # type: ignore[misc] # bound per round
+                    db, gallery, some, fingerprint=self._loader.fingerprint, at_ns=when
+                )
+            )
+            names += receipt.names
+        return BulkReceipt(tuple(names), receipt.revision)
+
+    def rename(
+        self,
+        name: IdentityName,
+        display_name: str,
+        *,
+        request: RequestStamp = UNSTAMPED,
+        at_ns: int,
+    ) -> RenameReceipt:
+        """Gives a person another display name.
+
+        Raises:
+            InvalidInputError: DISPLAY_NAME_INVALID.
+            NotFoundError: when the person is not there.
+            ConflictError: as `enrol`.
+            StorageError: as `enrol`.
+        """
+        checked, when = check_display_name(display_name), check_time(at_ns)
+        return self._writer.submit(lambda db: writes.rename(db, name, checked, request=request, at_ns=when))
+
+    def delete(self, name: IdentityName, *, request: RequestStamp = UNSTAMPED, at_ns: int) -> DeletionReceipt:
+        """Removes a person and everything that was kept of the person.
+
+        Raises:
+            NotFoundError: when the person is not there.
+            ConflictError: as `enrol`.
+            StorageError: as `enrol`.
+        """
+        when = check_time(at_ns)
+        return self._writer.submit(lambda db: writes.delete(db, name, request=request, at_ns=when))
+
+    # Reads
+
+    def search(self, gallery: GalleryName, embeddings: Embeddings, *, limit: int) -> GallerySearch:
+        """The nearest people to each face, whatever the distance; nobody in a gallery that is empty.
+
+        Args:
+            gallery: where.
+            embeddings: (N, D) float32 of norm 1.
+            limit: people per face, 1..1000.
+
+        Raises:
+            EmbeddingError: when an embedding is not a finite unit vector of the server's dimension.
+            InvalidInputError: LIMIT_INVALID.
+            FingerprintError: when the gallery holds embeddings of other models.
+        """
+        queries = check_embeddings(embeddings, self._loader.dimension, "embeddings")
+        wanted = check_limit(limit)
+        live = self._live.get(gallery)
+        if live is None:
+            return GallerySearch(((),) * len(queries), 0, 0, 0)
+        return live.search(queries, wanted, self._loader.fingerprint)
+
+    def get(self, name: IdentityName) -> IdentityDetails:
+        """A person with the person's templates.
+
+        Raises:
+            NotFoundError: when the person is not there.
+        """
+        with self._store.reading() as db:
+            return IdentityDetails(reads.identity(db, name), tuple(reads.identity_templates(db, name)))
+
+    def crop(self, name: IdentityName, template_id: str) -> bytes:
+        """A template's aligned face as JPEG; empty when it was not kept.
+
+        Raises:
+            NotFoundError: when the person or the template is not there.
+        """
+        with self._store.reading() as db:
+            return reads.crop(db, name, template_id)
+
+    def list_page(
+        self,
+        gallery: GalleryName,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        contains: str = "",
+    ) -> IdentityPage:
+        """People in the order of their creation. Whoever is there all the while is in exactly one page.
+
+        Args:
+            gallery: whose people.
+            page_size: 0 means 100; more than 1000 is cut to 1000.
+            page_token: of the page before; empty for the first.
+            contains: only people whose name holds this text, whatever its case; empty means all.
+
+        Raises:
+            InvalidInputError: PAGE_SIZE_INVALID, PAGE_TOKEN_INVALID.
+        """
+        count = check_page_size(page_size)
+        wanted = folded(contains)
+        after = key_of(page_token, gallery, wanted)
+        with self._store.reading() as db:
+            found = reads.page(db, gallery, after=after, count=count + 1, contains=wanted)
+        token = token_for(gallery, wanted, found[count - 1][0]) if len(found) > count else ""
+        return IdentityPage(tuple(identity for _, identity in found[:count]), token)
+
+    def find_photo(self, gallery: GalleryName, photo_digest: str) -> Identity | None:
+        """Who has a template made from this very picture; None when nobody has."""
+        with self._store.reading() as db:
+            return reads.photo_owner(db, gallery, photo_digest)
+
+    def replay(self, request_id: str, digest: str) -> Replay | None:
+        """The answer that an earlier write with this request id got; None when there was none.
+
+        Asking first saves the work of preparing a write that was done before; the write itself asks again.
+
+        Raises:
+            ConflictError: REQUEST_ID_REUSED, REQUEST_RESULT_DELETED.
+        """
+        with self._store.reading() as db:
+            receipt = requests.answered(db, request_id, digest)
+        return Replay(receipt) if receipt else None
+
+    def changes_since(self, gallery: GalleryName, revision: int, *, limit: int = MOST_PER_PAGE) -> tuple[Change, ...]:
+        """Up to `limit` changes behind a revision, in order; all of them when fewer come back."""
+        with self._store.reading() as db:
+            return tuple(reads.changes(db, gallery, after=revision, count=limit))
+
+    def statistics(self, gallery: GalleryName) -> GalleryStatistics:
+        """Numbers about a gallery; zeros for one that never had anybody."""
+        live = self._live.get(gallery)
+        if live is None:
+            return GalleryStatistics(str(gallery))
+        with self._store.reading() as db:
+            identities, templates, revision, fingerprint = reads.numbers(db, live.key)
+        index = live.view.index
+        numbers = GalleryStatistics(
+            str(gallery), identities, templates, revision, fingerprint, index_problem=live.problem
+        )
+        if not isinstance(index, HnswIndex):
+            return replace(numbers, index_delta_count=len(index))
+        return replace(
+            numbers,
+            index_base_count=len(index) - index.beside_count,
+            index_delta_count=index.beside_count,
+            index_width=index.graph.width,
+            index_recall=index.graph.recall,
+        )
+
+    def settle(self, timeout_s: float) -> bool:
+        """Waits until every index is folded, as after an import; False when that takes longer."""
+        return self._folder.settled(timeout_s)

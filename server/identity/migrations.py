@@ -1,0 +1,150 @@
+"""The store's schema, as steps that are only ever added to.
+
+Each step runs in one transaction together with the row that records it. Keys are AUTOINCREMENT so that none is ever
+used twice: a deleted template's key in an old index file can never mean somebody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import apsw
+
+from server.errors import StorageError
+
+APPLICATION_ID: Final = 0x46535452
+"""Marks the file as ours in its header: "FSTR"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A named step of the schema; several statements."""
+
+    name: str
+    sql: str
+
+
+MIGRATIONS: Final[Sequence[Migration]] = (
+    Migration(
+        "galleries, identities, templates",
+        """
+        CREATE TABLE galleries (
+            gallery_key INTEGER PRIMARY KEY AUTOINCREMENT,
+            tenant TEXT NOT NULL,
+            gallery TEXT NOT NULL,
+            revision INTEGER NOT NULL,
+            fingerprint TEXT NOT NULL,          -- empty while the gallery has no template
+            created_ns INTEGER NOT NULL,
+            UNIQUE (tenant, gallery)
+        ) STRICT;
+
+        CREATE TABLE identities (
+            identity_key INTEGER PRIMARY KEY AUTOINCREMENT,
+            gallery_key INTEGER NOT NULL REFERENCES galleries,
+            identity_id TEXT NOT NULL,
+            display_name TEXT NOT NULL,
+            folded_name TEXT NOT NULL,          -- for searching whatever the case
+            created_ns INTEGER NOT NULL,
+            updated_ns INTEGER NOT NULL,
+            UNIQUE (gallery_key, identity_id)
+        ) STRICT;
+        CREATE INDEX identities_in_order ON identities (gallery_key, identity_key);
+
+        CREATE TABLE templates (
+            template_key INTEGER PRIMARY KEY AUTOINCREMENT,
+            gallery_key INTEGER NOT NULL REFERENCES galleries,
+            identity_key INTEGER NOT NULL REFERENCES identities ON DELETE CASCADE,
+            embedding BLOB NOT NULL,            -- D little-endian float32
+            quality TEXT NOT NULL,              -- JSON of domain.Quality
+            source TEXT NOT NULL,
+            photo_digest TEXT NOT NULL,
+            created_ns INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX templates_of_gallery ON templates (gallery_key);
+        CREATE INDEX templates_of_identity ON templates (identity_key);
+        CREATE INDEX templates_by_photo ON templates (gallery_key, photo_digest) WHERE photo_digest <> '';
+
+        CREATE TABLE crops (
+            template_key INTEGER PRIMARY KEY REFERENCES templates ON DELETE CASCADE,
+            jpeg BLOB NOT NULL
+        ) STRICT;
+        """,
+    ),
+    Migration(
+        "change log, deletions, requests",
+        """
+        CREATE TABLE changes (
+            gallery_key INTEGER NOT NULL REFERENCES galleries,
+            revision INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            identity_id TEXT NOT NULL,
+            stamp INTEGER NOT NULL,             -- random: tells two histories apart
+            at_ns INTEGER NOT NULL,
+            PRIMARY KEY (gallery_key, revision)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE deletions (
+            gallery_key INTEGER NOT NULL REFERENCES galleries,
+            identity_id TEXT NOT NULL,
+            template_count INTEGER NOT NULL,
+            revision INTEGER NOT NULL,
+            deleted_ns INTEGER NOT NULL,
+            PRIMARY KEY (gallery_key, identity_id)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE requests (
+            request_key INTEGER PRIMARY KEY AUTOINCREMENT,
+            request_id TEXT NOT NULL UNIQUE,
+            digest TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            gallery_key INTEGER NOT NULL REFERENCES galleries,
+            identity_id TEXT NOT NULL,
+            answer TEXT NOT NULL,               -- JSON of the receipt; empty once the identity is deleted
+            payload BLOB NOT NULL
+        ) STRICT;
+        CREATE INDEX requests_of_identity ON requests (gallery_key, identity_id);
+        """,
+    ),
+)
+
+
+def applied(db: apsw.Connection) -> int:
+    """How many steps the database has seen. Reads only.
+
+    Raises:
+        StorageError: when the database is not one of ours, or a newer one.
+    """
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    mark = db.pragma("application_id")
+    if mark == 0 and not tables:
+        return 0
+    if mark != APPLICATION_ID or "migrations" not in tables:
+        raise StorageError(
+            "STORAGE_FOREIGN",
+            f"{db.filename} is a database of another program; give another data directory, or move the file away",
+        )
+    count = int(db.execute("SELECT count(*) FROM migrations").get)
+    if count > len(MIGRATIONS):
+        raise StorageError(
+            "STORAGE_TOO_NEW",
+            f"{db.filename} was written by a newer version (schema {count}, this version knows {len(MIGRATIONS)}); "
+            "run that version, or restore a backup from before the upgrade",
+        )
+    return count
+
+
+def migrate(db: apsw.Connection) -> None:
+    """Applies the steps that the database has not seen.
+
+    Raises:
+        StorageError: as `applied`.
+    """
+    for number, migration in enumerate(MIGRATIONS[applied(db) :], applied(db) + 1):
+        with db:
+            if number == 1:
+                db.pragma("application_id", APPLICATION_ID)
+                db.execute("CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT")
+            db.execute(migration.sql)
+            db.execute("INSERT INTO migrations VALUES (?, ?)", (number, migration.name))

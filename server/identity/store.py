@@ -1,0 +1,191 @@
+"""The database file: its connections, its pragmas, its damage, and the one place where SQLite's errors are translated.
+
+One connection writes, on one thread (`group_commit`); any number of connections read, each a consistent state, and
+neither waits for the other. synchronous=FULL makes a commit durable before it is acknowledged, secure_delete zeroes
+what is removed.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from server.errors import StorageError, StorageFullError, UnavailableError
+from server.identity.migrations import applied, migrate
+from server.identity.snapshot import sync_directory
+
+MIN_SQLITE: Final = (3, 51, 3)
+"""Older ones can corrupt a database whose write-ahead log is reset while somebody reads."""
+
+_BUSY_MS: Final = 5_000
+_RESTORE: Final = "stop the server, move the damaged file away and restore a backup of the data directory"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns SQLite's errors into ours.
+
+    Raises:
+        StorageFullError: when no space is left.
+        StorageError: for everything else.
+    """
+    try:
+        yield
+    except apsw.FullError as error:
+        raise StorageFullError(
+            "STORAGE_FULL",
+            "no space is left to write; free some on the data directory's disk and repeat the call",
+        ) from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise StorageError("STORAGE_DAMAGED", f"the store is damaged ({error}); {_RESTORE}") from error
+    except apsw.IOError as error:
+        raise StorageError("STORAGE_IO", f"the disk failed ({error}); check it and restart the server") from error
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StorageError(
+            "STORAGE_BUSY", "another program holds the store's lock; end it and repeat the call"
+        ) from error
+    except apsw.Error as error:
+        raise StorageError("STORAGE_FAILED", f"the store failed ({type(error).__name__}: {error})") from error
+
+
+def check_version(version: str) -> None:
+    """Refuses a SQLite library that may damage the store.
+
+    Raises:
+        StorageError: when it is older than `MIN_SQLITE`.
+    """
+    if tuple(int(part) for part in version.split(".")) < MIN_SQLITE:
+        wanted = ".".join(map(str, MIN_SQLITE))
+        raise StorageError(
+            "SQLITE_TOO_OLD",
+            f"SQLite {version} can damage the store; install apsw with SQLite {wanted} or newer",
+        )
+
+
+class Store:
+    """The open database.
+
+    Attributes:
+        path: of the file.
+        writer: the one connection that writes; for one thread.
+    """
+
+    def __init__(self, path: Path, vfs: str, writer: apsw.Connection) -> None:
+        self.path = path
+        self.writer = writer
+        self._vfs = vfs
+        self._idle: queue.LifoQueue[apsw.Connection] = queue.LifoQueue()
+        self._closed = False
+
+    @staticmethod
+    def open(path: Path, *, vfs: str = "") -> Store:
+        """Opens the database, makes it when it isn't there, checks its pages and brings its schema up to date.
+
+        Args:
+            path: of the file; its directory must be there.
+            vfs: name of a registered SQLite VFS; empty for the system's own.
+
+        Raises:
+            StorageError: when the file is damaged, foreign or of a newer version, or SQLite is too old.
+        """
+        check_version(apsw.sqlite_lib_version())
+        with translated():
+            if not path.exists():
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+                sync_directory(path.parent)
+            writer = _connected(path, vfs, apsw.SQLITE_OPEN_READWRITE)
+            try:
+                _prepare(writer)
+            except BaseException:
+                writer.close()
+                raise
+        return Store(path, vfs, writer)
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """A connection that sees one state of the store until it is given back.
+
+        Raises:
+            UnavailableError: when the store is closed.
+            StorageError: when reading fails.
+        """
+        with translated():
+            db = self._reader()
+            try:
+                db.execute("BEGIN")
+                yield db
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                self._idle.put(db)
+                if self._closed:
+                    self._close_idle()
+
+    def _reader(self) -> apsw.Connection:
+        if self._closed:
+            raise UnavailableError("STORE_CLOSED", "the gallery is closed: the server is stopping")
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            return _connected(self.path, self._vfs, apsw.SQLITE_OPEN_READONLY)
+
+    def erase_log(self) -> bool:
+        """Moves everything from the write-ahead log into the database and empties the log.
+
+        Returns:
+            False when a reader still needs the log: try again.
+        """
+        try:
+            self.writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Empties the log and closes every connection; the writing thread must be gone."""
+        self._closed = True
+        self._close_idle()
+        with translated():
+            self.erase_log()
+            self.writer.close()
+
+    def _close_idle(self) -> None:
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except queue.Empty:
+                return
+
+
+def _connected(path: Path, vfs: str, flags: int) -> apsw.Connection:
+    db = apsw.Connection(str(path), flags=flags, vfs=vfs or None)
+    db.set_busy_timeout(_BUSY_MS)
+    db.pragma("temp_store", "memory")
+    return db
+
+
+def _prepare(writer: apsw.Connection) -> None:
+    applied(writer)
+    damage = writer.pragma("quick_check", 1)
+    if damage != "ok":
+        raise StorageError("STORAGE_DAMAGED", f"the store is damaged ({damage}); {_RESTORE}")
+    if writer.pragma("journal_mode", "wal") != "wal":
+        raise StorageError(
+            "STORAGE_NO_WAL",
+            f"{writer.filename} cannot keep a write-ahead log; put the data directory on a local disk",
+        )
+    for name, value in (
+        ("synchronous", "full"),
+        ("secure_delete", "on"),
+        ("foreign_keys", "on"),
+        ("cache_size", -32_000),
+    ):
+        writer.pragma(name, value)
+    migrate(writer)
+    writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
