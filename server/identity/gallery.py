@@ -14,6 +14,7 @@ from server.identity.admission import (
     MOST_PER_PAGE,
     check_limit,
     check_page_size,
+    check_people,
     check_templates,
     check_time,
     name_to_enrol,
