@@ -56,6 +56,9 @@ proto-check: setup ## the stubs are those of the .proto files, and these follow 
 	cp proto/buf.yaml build/proto-check/ && cp $(STUBS)/*.proto build/proto-check/facestream/v1/
 	cd build/proto-check && buf lint --path facestream
 
+docs: setup ## make the generated parts of the docs anew
+	$(BIN)/python -m tests.repo.modules_page
+
 test: setup models ## set everything up and run the tests
 	$(BIN)/pytest
 
@@ -77,5 +80,5 @@ clean: ## remove what was built; models and data stay
 	rm -rf build dist demo/out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help install setup models format lint types layers proto proto-check test check bench-accuracy bench-gallery \
+.PHONY: help install setup models format lint types layers proto proto-check docs test check bench-accuracy bench-gallery \
 	bench-stream demo clean
