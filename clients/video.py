@@ -86,7 +86,7 @@ class VideoWriter:
             frame.pts, frame.time_base = ticks, Fraction(1, _TICKS)
             container.mux(stream.encode(frame))
         except (av.error.FFmpegError, OSError) as error:
-            raise OutputError(f"{printable(self._path)} cannot be written: {error.strerror}") from error
+            raise self._abandoned(error.strerror) from error
         self._last_ticks = ticks
         self.written += 1
 
@@ -107,10 +107,20 @@ class VideoWriter:
             container.close()
             self._partial.replace(self._path)
         except (av.error.FFmpegError, OSError) as error:
-            with contextlib.suppress(av.error.FFmpegError, OSError):
+            self._container = container
+            raise self._abandoned(error.strerror) from error
+
+    def _abandoned(self, reason: str | None) -> OutputError:
+        """Gives the file up; says why."""
+        import av
+
+        container, self._container, self._stream = self._container, None, None
+        with contextlib.suppress(av.error.FFmpegError, OSError):
+            if container is not None:
                 container.close()
-            self._partial.unlink(missing_ok=True)
-            raise OutputError(f"{printable(self._path)} cannot be written: {error.strerror}") from error
+        with contextlib.suppress(OSError):
+            self._partial.unlink()
+        return OutputError(f"{printable(self._path)} cannot be written: {reason}")
 
     def _opened(self, image: Image) -> tuple[OutputContainer, VideoStream]:
         import av
