@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -95,7 +96,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, write: WriteBytes = writ
         write(unfinished, content)
         unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
         kind, reason = (
             (StorageFullError, "DISK_FULL")
             if error.errno in (errno.ENOSPC, errno.EDQUOT)

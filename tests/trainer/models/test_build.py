@@ -5,7 +5,7 @@ import torch
 
 from trainer.errors import RecipeError
 from trainer.models.build import ARCHITECTURES, architecture, build
-from trainer.models.layers import Normalisation
+from trainer.models.layers import LocalResponseNorm, Normalisation
 
 SMALL = ["nn4", "nns2", "dlib-resnet", "inception-resnet-v1"]
 
@@ -54,7 +54,7 @@ def test_a_normalisation_that_a_network_does_not_have_is_refused():
 def test_the_papers_normalisation_has_no_batch_statistics():
     network = build("nn4", normalisation=Normalisation.LOCAL_RESPONSE)
     assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules())
-    assert any(isinstance(layer, torch.nn.LocalResponseNorm) for layer in network.modules())
+    assert any(isinstance(layer, LocalResponseNorm) for layer in network.modules())
 
 
 @pytest.mark.parametrize("normalisation", Normalisation)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from trainer.models.inception import Inception, InceptionRow, Pooling
-from trainer.models.layers import L2Normalise, L2Pool, Maxout, Normalisation
+from trainer.models.layers import L2Normalise, L2Pool, LocalResponseNorm, Maxout, Normalisation
 
 
 def test_l2_pooling_is_the_root_mean_square_of_each_neighbourhood():
@@ -29,6 +29,12 @@ def test_l2_pooling_survives_half_precision_with_large_activations():
     pooled = L2Pool()(torch.full((1, 1, 3, 3), 1000.0, dtype=torch.float16))
     assert pooled.dtype == torch.float16
     assert pooled[0, 0, 1, 1] == 1000.0
+
+
+def test_local_response_normalisation_is_torchs():
+    images = 40 * torch.randn(2, 7, 3, 4)
+    want = torch.nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)(images)
+    torch.testing.assert_close(LocalResponseNorm()(images), want)
 
 
 def test_maxout_answers_the_greater_piece():

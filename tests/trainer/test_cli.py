@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from trainer.cli import app
+from trainer.errors import DatasetError, RecipeError
+from trainer.models.build import ARCHITECTURES
+from trainer.recipe import from_json, to_json
+
+COMMANDS = ["models", "prepare", "train", "evaluate", "export"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command):
+    answer = run(command, "--help")
+    assert answer.exit_code == 0
+    assert f"facestream-train {command}" in answer.output
+
+
+def test_models_lists_every_network_with_its_totals():
+    rows = json.loads(run("models", "--json").output)
+    assert [row["network"] for row in rows] == list(ARCHITECTURES)
+    nn2 = next(row for row in rows if row["network"] == "nn2")
+    assert (nn2["parameters"], nn2["published"]) == ("7.5 M", "7.5 M")
+
+
+def test_models_shows_a_network_block_by_block():
+    rows = json.loads(run("models", "nn1", "--normalisation", "local-response", "--json").output)
+    assert rows[0] == {"block": "conv1", "output": "64x110x110", "parameters": 9472, "multiply-adds": 114611200}
+    assert rows[-1]["parameters"] == 140_025_664
+    text = run("models", "nn1").output
+    assert "fc7128" in text
+    assert "total" in text
+
+
+def test_an_unknown_network_is_one_line_on_stderr_and_exit_code_1():
+    process = subprocess.run(
+        [sys.executable, "-m", "trainer.cli", "models", "nn9"], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert process.stderr.startswith("facestream-train: there is no network 'nn9'")
+    assert process.stderr.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def trained(faces, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    recipe = {
+        "network": {"name": "nns2", "dimension": 64},
+        "steps": 4,
+        "batch": {"people": 3, "faces": 3, "negatives": 3},
+        "chunk": 6,
+        "validation": {"people": 2, "every": 2, "far": 0.1},
+        "checkpoint_every": 2,
+    }
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    answer = run("train", faces, folder / "run", "--recipe", folder / "recipe.json", "--device", "cpu")
+    assert answer.exit_code == 0, answer.output
+    assert "steps done after 4 steps" in answer.output
+    return folder / "run"
+
+
+@pytest.fixture
+def pairs(faces, tmp_path):
+    lines = ["left,right,same"]
+    for person in range(8):
+        for number in range(5):
+            one, next_one = f"person{person}/{number}.png", f"person{person}/{number + 1}.png"
+            other = f"person{(person + 1) % 8}/{number}.png"
+            lines += [f"{one},{next_one},1", f"{one},{other},0"]
+    (tmp_path / "pairs.csv").write_text("\n".join(lines))
+    return tmp_path / "pairs.csv"
+
+
+def test_training_leaves_what_is_needed_to_repeat_it(trained):
+    recipe = from_json((trained / "recipe.json").read_text())
+    assert recipe.network.name == "nns2"
+    assert json.loads((trained / "results.json").read_text())["recipe"] == json.loads(to_json(recipe))
+    assert (trained / "best.ckpt").exists()
+    assert any((trained / "tensorboard").iterdir())
+
+
+def test_a_finished_run_is_not_overwritten_but_can_be_resumed(trained, faces):
+    again = run("train", faces, trained)
+    assert again.exit_code == 1
+    assert "resume it" in str(again.exception)
+    resumed = run("train", faces, trained, "--resume", "--device", "cpu")
+    assert resumed.exit_code == 0, resumed.output
+    assert "steps done after 4 steps" in resumed.output
+
+
+def test_resuming_nothing_and_unknown_recipes_are_refused(faces, tmp_path):
+    answer = run("train", faces, tmp_path / "run", "--resume")
+    assert isinstance(answer.exception, RecipeError)
+    answer = run("train", faces, tmp_path / "run", "--recipe", "none.json")
+    assert isinstance(answer.exception, RecipeError)
+    assert "paper, small" in str(answer.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_on_one_person_is_refused(faces, tmp_path):
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "one").symlink_to(faces / "person0")
+    answer = run("train", tmp_path / "faces", tmp_path / "run", "--network", "nns2")
+    assert isinstance(answer.exception, DatasetError)
+
+
+def test_a_checkpoint_and_its_export_are_judged_alike(trained, faces, pairs, tmp_path):
+    exported = run(
+        *("export", trained / "best.ckpt", tmp_path / "models", "--crops", faces, "--pairs", pairs),
+        *("--model", "tiny/1", "--licence", "CC0-1.0", "--attribution", "nobody"),
+    )
+    assert exported.exit_code == 0, exported.output
+    reports = []
+    for model in (trained / "best.ckpt", tmp_path / "models" / "tiny" / "1"):
+        answer = run("evaluate", model, faces, "--pairs", pairs, "--report", tmp_path / "report.json")
+        assert answer.exit_code == 0, answer.output
+        assert "| FAR wanted |" in answer.output
+        reports.append(json.loads((tmp_path / "report.json").read_text()))
+    assert reports[0]["pairs"] == reports[1]["pairs"] == 80
+    assert reports[0]["curve"]["area"] == pytest.approx(reports[1]["curve"]["area"], abs=1e-6)
+    assert reports[0]["points"][0]["val"] == reports[1]["points"][0]["val"]
+    manifest = json.loads((tmp_path / "models" / "tiny" / "1" / "manifest.json").read_text())
+    assert manifest["embedder"]["operating_points"]
+    assert manifest["embedder"]["fitted_on"] == "80 pairs of pairs.csv"
+
+
+def test_a_model_name_without_a_version_is_wrong_usage(trained, faces, pairs, tmp_path):
+    answer = run(
+        *("export", trained / "best.ckpt", tmp_path, "--crops", faces, "--pairs", pairs),
+        *("--model", "tiny", "--licence", "CC0-1.0", "--attribution", "nobody"),
+    )
+    assert answer.exit_code == 2
+    assert "NAME/VERSION" in answer.output
+
+
+def test_a_missing_photograph_in_the_pairs_is_refused(trained, faces, tmp_path):
+    (tmp_path / "pairs.csv").write_text("left,right,same\na/1.jpg,b/2.jpg,0\n")
+    answer = run("evaluate", trained / "best.ckpt", faces, "--pairs", tmp_path / "pairs.csv")
+    assert isinstance(answer.exception, DatasetError)
+    assert answer.exit_code == 1

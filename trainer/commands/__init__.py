@@ -1,0 +1,1 @@
+"""The commands of `facestream-train`, one a module: parse, call, print."""

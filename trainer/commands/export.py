@@ -1,0 +1,56 @@
+"""`facestream-train export`: a checkpoint to a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from trainer.commands.evaluate import FARS
+from trainer.data.crops import read_crop
+from trainer.evaluate.embed import embed_files, of_network
+from trainer.evaluate.pairs import read_pairs
+from trainer.evaluate.report import judge_pairs, require_points
+from trainer.evaluate.subject import open_checkpoint
+from trainer.export.folder import Card, export_folder
+from trainer.export.onnx import WeightType
+from trainer.recipe import fingerprint
+
+PARITY_CROPS = 32
+
+
+def export(  # noqa: PLR0913 one parameter an option
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint, such as runs/first/best.ckpt.")],
+    models: Annotated[Path, typer.Argument(help="The models directory of the server.")],
+    crops: Annotated[Path, typer.Option(help="Prepared crops that the thresholds are fitted on.")],
+    pairs: Annotated[Path, typer.Option(help="The list of pairs of them.")],
+    model: Annotated[str, typer.Option(metavar="NAME/VERSION", help="What the model is to be called.")],
+    licence: Annotated[str, typer.Option(help="Under which it may be used; its training data may limit that.")],
+    attribution: Annotated[str, typer.Option(help="Whose work it is.")],
+    weights: Annotated[WeightType, typer.Option(help="The numbers in the ONNX file.")] = WeightType.FLOAT32,
+) -> None:
+    """Writes NAME/VERSION with model.onnx and a manifest with thresholds, once the export is proven to answer alike.
+
+    Example: facestream-train export runs/first/best.ckpt models --crops lfw-crops --pairs lfw/pairs.txt
+    --model my-nn4/1 --licence proprietary --attribution "Example Ltd"
+    """
+    name, _, version = model.partition("/")
+    if not name or not version:
+        raise typer.BadParameter(f"{model!r} is not NAME/VERSION", param_hint="--model")
+    recipe, architecture, network = open_checkpoint(checkpoint)
+    listed = read_pairs(pairs, crops)
+    height, width = architecture.height, architecture.width
+    embeddings = embed_files(listed.images, of_network(network, architecture.pixels), height=height, width=width)
+    judged = judge_pairs(embeddings, listed, FARS)
+    require_points(judged)
+    card = Card(
+        *(name, version, licence, attribution),
+        source=f"facestream-train, {recipe.network.name}, recipe {fingerprint(recipe)[:12]}",
+        points=judged.points,
+        fitted_on=f"{len(listed)} pairs of {pairs.name}",
+    )
+    images = np.stack([read_crop(path, height=height, width=width) for path in listed.images[:PARITY_CROPS]])
+    target, cosine = export_folder(network, architecture, models=models, card=card, crops=images, weights=weights)
+    typer.echo(f"{target}: smallest cosine to the trained network {cosine:.6f} on {len(images)} crops")

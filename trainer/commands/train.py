@@ -1,0 +1,151 @@
+"""`facestream-train train`: a run, fresh or resumed, alone or under torchrun."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from trainer.data.catalog import read_catalog
+from trainer.errors import RecipeError
+from trainer.evaluate.verification import ValAtFar
+from trainer.loop.listeners import JsonLines, Listener, TensorBoard
+from trainer.loop.run import LAST, Outcome, Run, Setting, Start
+from trainer.loop.step import StepResult
+from trainer.loop.world import Alone, Together, World
+from trainer.models.weights import read_weights
+from trainer.recipe import RECIPES, Recipe, from_json, to_json
+
+RECIPE_FILE = "recipe.json"
+
+
+def train(  # noqa: PLR0913 one parameter an option
+    crops: Annotated[Path, typer.Argument(help="A folder with one folder of crops for each person, or a CSV list.")],
+    folder: Annotated[Path, typer.Argument(help="Where the run's recipe, log, checkpoints and results go.")],
+    recipe: Annotated[
+        str, typer.Option(help=f"One of {', '.join(RECIPES)}, or a JSON file. A resumed run has its own.")
+    ] = "small",
+    network: Annotated[str, typer.Option(help="For a named recipe: the network.")] = "nn4",
+    steps: Annotated[int | None, typer.Option(min=1, help="Other than the recipe's number of mini-batches.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
+    weights: Annotated[Path | None, typer.Option(help="A state_dict to begin with instead of random weights.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+) -> None:
+    """Trains a network with the triplet loss, and keeps the best and the last checkpoint.
+
+    Under torchrun the processes share each mini-batch.
+
+    Example: facestream-train train crops runs/first --recipe small --network nn4
+    """
+    start = Start.RESUME if resume else Start.FRESH
+    chosen = _recipe(recipe, network, steps) if start is Start.FRESH else _recipe_of(folder)
+    tensors = tuple(read_weights(weights).items()) if weights is not None else ()
+    catalog = read_catalog(crops)
+    with _world(device) as (world, place):
+        run = Run(chosen, Setting(catalog, folder, world, place, start, tensors))
+        if world.rank == 0:
+            (folder / RECIPE_FILE).write_text(to_json(chosen) + "\n", encoding="utf-8")
+            typer.echo(f"{len(run.training)} crops of {len(run.training.identities)} people to train on, ", nl=False)
+            typer.echo(f"{len(run.held_out)} of {len(run.held_out.identities)} held out, on {place}")
+        outcome = _go(run, world)
+    if world.rank == 0:
+        _print(outcome, chosen, folder)
+
+
+def _go(run: Run, world: World) -> Outcome:
+    done, folder = run.progress.step, run.setting.folder
+    listeners: list[Listener] = []
+    if world.rank == 0:
+        listeners = [
+            JsonLines(folder / "log.jsonl", done=done),
+            TensorBoard(folder / "tensorboard", done=done),
+            Bar(run.recipe.steps, done=done),
+        ]
+    try:
+        return run.go(listeners)
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+class Bar:
+    """A progress bar with the loss, the share of active triplets, faces per second and the last VAL."""
+
+    def __init__(self, steps: int, *, done: int) -> None:
+        """Shows itself."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        figures = TextColumn("{task.fields[figures]}")
+        self._progress = Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), figures)
+        self._task: Any = self._progress.add_task("", total=steps, completed=done, figures="")
+        self._val = ""
+        self._progress.start()
+
+    def on_step(self, step: int, result: StepResult, faces_per_second: float) -> None:
+        """Moves on."""
+        figures = f"loss {result.loss:.4f}  active {result.active_share:.0%}  {faces_per_second:.0f} faces/s{self._val}"
+        self._progress.update(self._task, completed=step, figures=figures)
+
+    def on_validation(self, step: int, result: ValAtFar) -> None:
+        """Shows VAL, and keeps a line of it."""
+        self._val = f"  VAL {result.val.value:.1%}"
+        self._progress.console.print(
+            f"step {step}: VAL@FAR {result.target:g} {result.val}, threshold {result.threshold:.3f}"
+        )
+
+    def close(self) -> None:
+        """Leaves the bar as it is."""
+        self._progress.stop()
+
+
+def _recipe(recipe: str, network: str, steps: int | None) -> Recipe:
+    chosen = RECIPES[recipe](network) if recipe in RECIPES else _read(Path(recipe))
+    return chosen if steps is None else replace(chosen, steps=steps)
+
+
+def _recipe_of(folder: Path) -> Recipe:
+    if not (folder / LAST).exists():
+        raise RecipeError("NO_RUN", f"{folder} holds no run to resume ({LAST} is absent); train without --resume")
+    return _read(folder / RECIPE_FILE)
+
+
+def _read(path: Path) -> Recipe:
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(
+            "RECIPE_UNREADABLE",
+            f"{path} cannot be read ({error.strerror}); name one of {', '.join(RECIPES)}, or a JSON file",
+        ) from error
+
+
+@contextmanager
+def _world(device: str) -> Iterator[tuple[World, torch.device]]:
+    """The processes that torchrun started, or this one alone, and its device."""
+    from torch import distributed
+
+    kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if not distributed.is_torchelastic_launched():
+        yield Alone(), torch.device(kind)
+        return
+    distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
+    try:
+        place = torch.device(kind, distributed.get_node_local_rank()) if kind == "cuda" else torch.device(kind)
+        if kind == "cuda":
+            torch.cuda.set_device(place)
+        yield Together(), place
+    finally:
+        distributed.destroy_process_group()
+
+
+def _print(outcome: Outcome, recipe: Recipe, folder: Path) -> None:
+    progress = outcome.progress
+    typer.echo(
+        f"{outcome.end.value} after {progress.step} steps; best VAL@FAR {recipe.validation.far:g} on the held-out "
+        f"people: {progress.best_val:.2%} at step {progress.best_step} ({folder / 'best.ckpt'})"
+    )

@@ -1,0 +1,25 @@
+"""Embeds with any model folder that the server could load."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.inference.backend import Backend
+from server.inference.manifest import Manifest
+from server.vision.preprocess import to_tensor
+from trainer.evaluate.embed import Embed
+
+
+def of_backend(manifest: Manifest, backend: Backend) -> Embed:
+    """Embeds with a backend as the manifest says; where it says mirrored, the mirrored crop's embedding is added."""
+    pixels, mirrored = manifest.pixels(), manifest.as_embedder().mirrored
+
+    def embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        tensor = to_tensor(images, pixels)
+        vectors = backend.run(tensor)[0]
+        if mirrored:
+            vectors = vectors + backend.run(np.ascontiguousarray(tensor[..., ::-1]))[0]
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+    return embed

@@ -1,0 +1,107 @@
+"""Everything measured on a list of pairs, and its Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.errors import DatasetError
+from trainer.evaluate.folds import FoldFigures, fold_accuracy
+from trainer.evaluate.pairs import Pairs
+from trainer.evaluate.proportion import Proportion
+from trainer.evaluate.verification import (
+    Roc,
+    ValAtFar,
+    best_threshold,
+    pair_distances,
+    roc,
+    val_at_far,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PairReport:
+    """What a list of pairs says about a model.
+
+    Attributes:
+        pairs: how many.
+        accuracy: of each fold at the others' best threshold; None when the list has a single fold.
+        best: the accuracy at the best threshold of all pairs, which flatters.
+        best_at: that threshold, squared L2.
+        points: VAL at each FAR that the pairs can show.
+        curve: FAR and VAL at every threshold.
+    """
+
+    pairs: int
+    accuracy: FoldFigures | None
+    best: float
+    best_at: float
+    points: tuple[ValAtFar, ...]
+    curve: Roc
+
+
+def judge_pairs(embeddings: NDArray[np.float32], pairs: Pairs, fars: Sequence[float]) -> PairReport:
+    """Judges embeddings of `pairs.images`, (N, D), on the pairs.
+
+    FARs that the list has too few pairs for are left out.
+
+    Raises:
+        DatasetError: when pairs of one kind are absent.
+    """
+    distances = pair_distances(embeddings, pairs.left, pairs.right)
+    same, different = distances[pairs.same], distances[~pairs.same]
+    curve = roc(same, different)
+    threshold = best_threshold(distances, pairs.same)
+    several = len(np.unique(pairs.folds)) > 1
+    return PairReport(
+        len(pairs),
+        fold_accuracy(distances, pairs.same, pairs.folds) if several else None,
+        float(np.mean((distances <= threshold) == pairs.same)),
+        threshold,
+        tuple(val_at_far(same, different, far) for far in sorted(fars) if far * len(different) >= 1),
+        curve,
+    )
+
+
+def require_points(report: PairReport) -> None:
+    """Passes a report with a threshold in it.
+
+    Raises:
+        DatasetError: when the pairs were too few for every FAR.
+    """
+    if not report.points:
+        raise DatasetError("TOO_FEW_PAIRS", f"{report.pairs} pairs are too few for any of the FARs; take more pairs")
+
+
+def to_markdown(title: str, report: PairReport) -> str:
+    """The report as Markdown."""
+    lines = [f"# {title}", "", f"{report.pairs} pairs.", ""]
+    if report.accuracy is not None:
+        lines += [
+            f"Accuracy over {len(report.accuracy.values)} folds, each at the best threshold of the others: "
+            f"**{report.accuracy}**.",
+            "",
+        ]
+    lines += [
+        f"Accuracy at the best threshold of all pairs ({report.best_at:.4f}): {report.best:.2%}. "
+        f"Area under the ROC curve: {report.curve.area:.5f}.",
+        "",
+        "| FAR wanted | threshold (squared L2) | VAL | 95 % interval | FAR measured |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [_row(point) for point in report.points]
+    return "\n".join(lines) + "\n"
+
+
+def _row(point: ValAtFar) -> str:
+    return (
+        f"| {point.target:g} | {point.threshold:.4f} | {point.val.value:.2%} | {_interval(point.val)} "
+        f"| {point.far.value:.3%} |"
+    )
+
+
+def _interval(share: Proportion) -> str:
+    return f"{share.low:.2%} .. {share.high:.2%}"
