@@ -1,0 +1,238 @@
+"""Holds a gallery of 100,000 people to its bars: `python -m tests.benchmarks.gallery`.
+
+Two kinds of synthetic unit vectors. "faces": a power-law spectrum with about 80 effective dimensions of 128, like
+those of a face embedder, with probes that are as far from their template as another photo is. "uniform": the same on
+the whole sphere. Recall is measured against exact search. Latencies are those of one query at a time; a p99 is the
+median of the p99s of ten windows, so that one hiccup of a shared machine does not decide.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.domain import Embeddings, GalleryName, IdentityName, Quality
+from server.identity.gallery import Galleries
+from server.identity.index_settings import IndexSettings
+from server.identity.records import NewPerson, NewTemplate
+from tests.benchmarks.report import OUT, Bar, Figure, finish
+
+DIMENSION = 128
+GALLERY = GalleryName()
+QUALITY = Quality(0.9, 120.0, 20.0, 2.0, 1.0, 0.5, 130.0, 0.95)
+PROBES = 2_000
+WINDOWS = 10
+FACE_SPECTRUM = np.arange(1, DIMENSION + 1) ** -0.25
+PROBE_NOISE = 0.65
+"""Of a probe, as a share of the spread between people: a squared L2 of 0.32 on average."""
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Embeddings of enrolled people, of other photos of some of them, and of strangers."""
+
+    enrolled: Embeddings
+    probes: Embeddings
+    strangers: Embeddings
+
+
+def people(kind: str, count: int) -> People:
+    random = np.random.default_rng(7)
+    spectrum = FACE_SPECTRUM if kind == "faces" else np.ones(DIMENSION)
+    spectrum = spectrum / np.linalg.norm(spectrum)
+    enrolled = random.standard_normal((count, DIMENSION)) * spectrum
+    enrolled /= np.linalg.norm(enrolled, axis=1, keepdims=True)
+    noise = random.standard_normal((PROBES, DIMENSION)) * spectrum * PROBE_NOISE
+    strangers = random.standard_normal((PROBES, DIMENSION)) * spectrum
+    return People(unit(enrolled), unit(enrolled[random.integers(0, count, PROBES)] + noise), unit(strangers))
+
+
+def unit(vectors: NDArray[np.float64]) -> Embeddings:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def template(vector: NDArray[np.float32]) -> NewTemplate:
+    return NewTemplate(vector, QUALITY, "benchmark")
+
+
+@contextmanager
+def opened(path: Path, build_threads: int = 1) -> Iterator[Galleries]:
+    galleries = Galleries.open(
+        path,
+        fingerprint="benchmark",
+        dimension=DIMENSION,
+        index=IndexSettings(build_threads=build_threads),
+    )
+    try:
+        yield galleries
+    finally:
+        galleries.close()
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def p99_ms(seconds: list[float]) -> float:
+    """Median of the windows' 99th percentiles."""
+    windows = np.array_split(np.array(seconds), min(WINDOWS, max(1, len(seconds) // 100)))
+    return float(np.median([np.percentile(window, 99) for window in windows]) * 1e3)
+
+
+def latencies(galleries: Galleries, queries: Embeddings) -> list[float]:
+    return [timed(lambda q=q: galleries.search(GALLERY, q[None], limit=2)) for q in queries]
+
+
+def recall(galleries: Galleries, enrolled: Embeddings, queries: Embeddings) -> float:
+    """Share of queries whose nearest person is the exact one, or exactly as near."""
+    hits = 0
+    for query in queries:
+        (found,) = galleries.search(GALLERY, query[None], limit=1).candidates
+        difference = enrolled[np.argmax(enrolled @ query)] - query
+        hits += found[0].distance <= np.vecdot(difference, difference) + 1e-6
+    return float(hits / len(queries))
+
+
+def setup(path: Path, enrolled: Embeddings) -> list[Figure]:
+    """Enrols everybody and builds the index."""
+    with opened(path, build_threads=os.cpu_count() or 1) as galleries:
+        crowd = [NewPerson(f"Person {i}", (template(v),)) for i, v in enumerate(enrolled)]
+        load = timed(lambda: galleries.enrol_many(GALLERY, crowd, at_ns=0))
+        fold = timed(lambda: galleries.settle(1_800))
+        statistics = galleries.statistics(GALLERY)
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return [
+        Figure("bulk enrolment", len(enrolled) / load, "people/s"),
+        Figure("set-up: bulk enrolment and index", load + fold, "s", Bar.AT_MOST, 180),
+        Figure("index: candidates kept while searching", statistics.index_width, "ef"),
+        Figure("index: recall it measured on itself", statistics.index_recall, ""),
+        Figure("data directory", size / 2**20, "MiB"),
+    ]
+
+
+def searching(path: Path, crowd: People) -> list[Figure]:
+    """Start, latency and recall."""
+    start = time.perf_counter()
+    with opened(path) as galleries:
+        galleries.search(GALLERY, crowd.probes[:1], limit=2)
+        ready = time.perf_counter() - start
+        graph = galleries.statistics(GALLERY).index_base_count
+        latencies(galleries, crowd.probes[:200])
+        seconds = latencies(galleries, crowd.probes) + latencies(galleries, crowd.strangers)
+        found = recall(galleries, crowd.enrolled, crowd.probes)
+        strangers = recall(galleries, crowd.enrolled, crowd.strangers)
+    return [
+        Figure("reopen to first answer", ready, "s", Bar.AT_MOST, 10),
+        Figure("templates in the graph after reopening", graph, "", Bar.AT_LEAST, len(crowd.enrolled) * 0.9),
+        Figure("search p50", float(np.median(seconds)) * 1e3, "ms"),
+        Figure("search p99", p99_ms(seconds), "ms", Bar.AT_MOST, 5),
+        Figure("recall@1, enrolled people", found, "", Bar.AT_LEAST, 0.995),
+        # Strangers on a sphere without structure have no near neighbour worth finding, and nobody is named for it.
+        Figure("recall@1, strangers", strangers, ""),
+    ]
+
+
+def changing(path: Path, crowd: People) -> list[Figure]:
+    """Enrolment and deletion while a loop searches."""
+    with opened(path) as galleries:
+        seconds: list[float] = []
+        newcomer = unit(np.random.default_rng(3).standard_normal((1, DIMENSION)))
+        seen: list[float] = []
+        stop = threading.Event()
+
+        def search() -> None:
+            while not stop.is_set():
+                query = newcomer if len(seconds) % 2 else crowd.probes[len(seconds) % PROBES][None]
+                start = time.perf_counter()
+                (found,) = galleries.search(GALLERY, query, limit=2).candidates
+                seconds.append(time.perf_counter() - start)
+                if not seen and found[0].display_name == "Newcomer":
+                    seen.append(time.perf_counter())
+
+        searcher = threading.Thread(target=search)
+        searcher.start()
+        time.sleep(0.5)
+        asked = time.perf_counter()
+        receipt = enrol(galleries, newcomer[0], "Newcomer")
+        answered = time.perf_counter()
+        while not seen:
+            time.sleep(0.001)
+        writes = [timed(lambda v=v: enrol(galleries, v, "Another")) for v in crowd.strangers[:300]]
+        stop.set()
+        searcher.join()
+        name = IdentityName.parse(receipt)
+        removal = timed(lambda: galleries.delete(name, at_ns=0))
+        gone = galleries.search(GALLERY, newcomer, limit=1).candidates[0][0].identity != receipt
+    return [
+        Figure("enrolment to first sight by a running search", seen[0] - asked, "s", Bar.AT_MOST, 1),
+        Figure("enrolment acknowledged", (answered - asked) * 1e3, "ms"),
+        Figure("search p99 while enrolling", p99_ms(seconds), "ms", Bar.AT_MOST, 5),
+        Figure("enrolment p50 while searching", float(np.median(writes)) * 1e3, "ms"),
+        Figure("deletion", removal * 1e3, "ms"),
+        Figure("deleted person found", float(not gone), "", Bar.AT_MOST, 0),
+    ]
+
+
+def enrol(galleries: Galleries, vector: NDArray[np.float32], name: str) -> str:
+    receipt = galleries.enrol(GALLERY, identity=None, display_name=name, templates=[template(vector)], at_ns=0)
+    return receipt.identity.name
+
+
+def writing(path: Path, crowd: People) -> list[Figure]:
+    """Throughput of single and of grouped enrolments."""
+    with opened(path) as galleries:
+        alone = timed(lambda: [enrol(galleries, v, "Alone") for v in crowd.strangers[:300]])
+        lots = np.array_split(crowd.strangers[:1600], 32)
+        threads = [
+            threading.Thread(target=lambda lot=lot: [enrol(galleries, v, "Grouped") for v in lot]) for lot in lots
+        ]
+
+        def all_of_them() -> None:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        together = timed(all_of_them)
+    return [
+        Figure("enrolment, one at a time", 300 / alone, "people/s"),
+        Figure("enrolment, 32 at a time", 1600 / together, "people/s"),
+    ]
+
+
+def figures(kind: str, count: int, folder: Path) -> list[Figure]:
+    """Everything about one kind of vectors."""
+    crowd = people(kind, count)
+    rounds = [setup(folder, crowd.enrolled), searching(folder, crowd), changing(folder, crowd), writing(folder, crowd)]
+    return [replace(figure, name=f"{kind}: {figure.name}") for seen in rounds for figure in seen]
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--identities", type=int, default=100_000, help="people in the gallery")
+    parser.add_argument("--kinds", nargs="+", choices=["faces", "uniform"], default=["faces", "uniform"])
+    options = parser.parse_args()
+    OUT.mkdir(exist_ok=True)
+    seen: list[Figure] = []
+    for kind in options.kinds:
+        print(f"{kind}: enrolling {options.identities} people and measuring; takes some minutes", flush=True)
+        with tempfile.TemporaryDirectory(dir=OUT, prefix="gallery-") as folder:
+            seen += figures(kind, options.identities, Path(folder))
+    finish("gallery", seen)
+
+
+if __name__ == "__main__":
+    main()
