@@ -15,6 +15,7 @@ from trainer.data.augment import Augmentation
 from trainer.data.sampler import BatchShape
 from trainer.errors import RecipeError
 from trainer.loss.collapse import CollapseRule
+from trainer.loss.compatible import Compatibility
 from trainer.loss.mining import Mining
 from trainer.loss.triplet import MARGIN
 from trainer.models.layers import Normalisation
@@ -118,6 +119,7 @@ class Recipe:
         augmentation: what happens to the crops.
         validation: how the run is watched.
         collapse: when the alarm stops it.
+        compatible: the older model whose embeddings the network's can be compared with; None for a network of its own.
         checkpoint_every: steps between two checkpoints.
         seed: decides everything that chance decides.
     """
@@ -133,6 +135,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     validation: Validation = field(default_factory=Validation)
     collapse: CollapseRule = field(default_factory=CollapseRule)
+    compatible: Compatibility | None = None
     checkpoint_every: int = 50
     seed: int = 0
 

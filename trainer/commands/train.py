@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,13 +12,19 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from server.inference.load import Runtime, load_backend
 from trainer.data.catalog import read_catalog
+from trainer.data.template import template_for
 from trainer.errors import RecipeError
+from trainer.evaluate.embed import Embed
+from trainer.evaluate.model_folder import of_backend, through_template
 from trainer.evaluate.verification import ValAtFar
 from trainer.loop.listeners import JsonLines, Listener, TensorBoard
 from trainer.loop.run import LAST, Outcome, Run, Setting, Start
 from trainer.loop.step import StepResult
 from trainer.loop.world import Alone, Together, World
+from trainer.loss.compatible import Compatibility
+from trainer.models.build import architecture
 from trainer.models.weights import read_weights
 from trainer.recipe import RECIPES, Recipe, from_json, to_json
 
@@ -34,6 +41,9 @@ def train(  # noqa: PLR0913 one parameter an option
     steps: Annotated[int | None, typer.Option(min=1, help="Other than the recipe's number of mini-batches.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
     weights: Annotated[Path | None, typer.Option(help="A state_dict to begin with instead of random weights.")] = None,
+    compatible_with: Annotated[
+        Path | None, typer.Option(help="Model folder whose embeddings the new ones can be compared with.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
 ) -> None:
     """Trains a network with the triplet loss, and keeps the best and the last checkpoint.
@@ -46,8 +56,9 @@ def train(  # noqa: PLR0913 one parameter an option
     chosen = _recipe(recipe, network, steps) if start is Start.FRESH else _recipe_of(folder)
     tensors = tuple(read_weights(weights).items()) if weights is not None else ()
     catalog = read_catalog(crops)
+    chosen, older = _older(chosen, compatible_with, start)
     with _world(device) as (world, place):
-        run = Run(chosen, Setting(catalog, folder, world, place, start, tensors))
+        run = Run(chosen, Setting(catalog, folder, world, place, start, older, tensors))
         if world.rank == 0:
             (folder / RECIPE_FILE).write_text(to_json(chosen) + "\n", encoding="utf-8")
             typer.echo(f"{len(run.training)} crops of {len(run.training.identities)} people to train on, ", nl=False)
@@ -101,6 +112,21 @@ class Bar:
     def close(self) -> None:
         """Leaves the bar as it is."""
         self._progress.stop()
+
+
+def _older(recipe: Recipe, folder: Path | None, start: Start) -> tuple[Recipe, Embed | None]:
+    """The recipe with the older model in it, and what embeds with that model."""
+    if folder is None:
+        return recipe, None
+    manifest, backend = load_backend(folder, runtime=Runtime.ONNXRUNTIME, threads=os.cpu_count() or 1)
+    if start is Start.FRESH:
+        network = replace(recipe.network, dimension=manifest.as_embedder().dimension)
+        recipe = replace(recipe, network=network, compatible=Compatibility(manifest.model, manifest.sha256))
+    elif recipe.compatible is None or recipe.compatible.sha256 != manifest.sha256:
+        raise RecipeError("OLDER_MODEL_MISMATCH", f"the run was not begun with {manifest.model}; resume it as it began")
+    found = architecture(recipe.network.name)
+    own = template_for(found.height, found.width)
+    return recipe, through_template(of_backend(manifest, backend), own, manifest.template())
 
 
 def _recipe(recipe: str, network: str, steps: int | None) -> Recipe:

@@ -5,10 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from server.domain import AlignmentTemplate
 from server.inference.backend import Backend
 from server.inference.manifest import Manifest
+from server.vision.align import align
 from server.vision.preprocess import to_tensor
 from trainer.evaluate.embed import Embed
+
+
+def through_template(embed: Embed, own: AlignmentTemplate, wanted: AlignmentTemplate) -> Embed:
+    """Embeds crops of one template with a model that wants another: they are aligned anew, landmark on landmark."""
+    landmarks = np.asarray([own.points], np.float32)
+
+    def aligned(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return embed(np.concatenate([align(image, landmarks, wanted) for image in images]))
+
+    return aligned
 
 
 def of_backend(manifest: Manifest, backend: Backend) -> Embed:

@@ -38,6 +38,24 @@ def all_pairs(embeddings: NDArray[np.float32], labels: NDArray[np.intp]) -> tupl
     return found[same], found[~same]
 
 
+def across_pairs(
+    left: NDArray[np.float32], right: NDArray[np.float32], labels: NDArray[np.intp]
+) -> tuple[Distances, Distances]:
+    """Squared L2 distances between one model's embeddings and another's of other photographs: same, different.
+
+    Args:
+        left: (N, D) of one model, the probes.
+        right: (N, D) of the other for the same faces, the gallery.
+        labels: (N,) whose.
+    """
+    one, other = left.astype(np.float64), right.astype(np.float64)
+    squares = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)[None, :]
+    distances: Distances = np.maximum(squares - 2 * one @ other.T, 0)
+    apart = ~np.eye(len(labels), dtype=bool)
+    same = labels[:, None] == labels[None, :]
+    return distances[same & apart], distances[~same]
+
+
 def accepted(distances: Distances, threshold: float) -> int:
     """How many comparisons a threshold accepts."""
     return int(np.count_nonzero(distances <= threshold))

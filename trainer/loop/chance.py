@@ -15,6 +15,7 @@ class Purpose(IntEnum):
     MINING = 11
     NETWORK = 12
     HOLD_OUT = 13
+    MIXED_MINING = 14
 
 
 def seed_for(seed: int, purpose: Purpose, *place: int) -> int:

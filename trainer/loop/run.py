@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainer.checkpoint import (
@@ -24,9 +25,9 @@ from trainer.checkpoint import (
 from trainer.data.catalog import Catalog, hold_out
 from trainer.data.crops import CropReader, Request, ahead
 from trainer.data.sampler import Sampler
-from trainer.errors import CheckpointError
-from trainer.evaluate.embed import embed_files, of_network
-from trainer.evaluate.verification import ValAtFar, all_pairs, val_at_far
+from trainer.errors import CheckpointError, RecipeError
+from trainer.evaluate.embed import Embed, embed_files, of_network
+from trainer.evaluate.verification import ValAtFar, across_pairs, all_pairs, val_at_far
 from trainer.loop.chance import Purpose, seed_for
 from trainer.loop.listeners import Listener
 from trainer.loop.optimiser import make_optimiser
@@ -64,6 +65,8 @@ class Setting:
         world: who trains along.
         device: what computes.
         start: how it begins.
+        older: embeds the network's own crops with the model that the recipe names as compatible; None where it names
+            none.
         weights: a state_dict to begin with instead of random weights; empty for random ones. A resumed run has its own.
     """
 
@@ -72,6 +75,7 @@ class Setting:
     world: World
     device: torch.device
     start: Start = Start.FRESH
+    older: Embed | None = None
     weights: tuple[tuple[str, Tensor], ...] = ()
 
 
@@ -109,6 +113,8 @@ class Run:
         self.training, self.held_out = hold_out(setting.catalog, people=recipe.validation.people, seed=held)
         self.sampler = Sampler(self.training, recipe.batch, seed=recipe.seed)
         self.architecture: Architecture = architecture(recipe.network.name)
+        self.targets = self._embedded_by_older(self.training)
+        self.held_out_targets = self._embedded_by_older(self.held_out)
         self.network = _initial_network(recipe, setting)
         self.optimiser = make_optimiser(self.network, recipe.optimiser)
         self.progress = Progress()
@@ -134,7 +140,8 @@ class Run:
             started = time.perf_counter()
             for request, images in ahead(self._reader(), self._requests(), pool):
                 labels = torch.from_numpy(self.training.labels[request.indices])
-                result = stepper.step(request.step, images, labels)
+                targets = None if self.targets is None else torch.from_numpy(self.targets[request.indices])
+                result = stepper.step(request.step, images, labels, targets)
                 alarm.observe(loss=result.loss, spread=result.spread)
                 self.progress = replace(self.progress, step=request.step + 1, collapsed_steps=alarm.steps)
                 now = time.perf_counter()
@@ -148,14 +155,37 @@ class Run:
     def validate(self) -> ValAtFar:
         """VAL on the held-out people, over all pairs of their crops.
 
+        With an older model the first of a pair is embedded by the network and the second by that model.
+
         Raises:
             DatasetError: when they make too few pairs for the recipe's FAR.
         """
         embed = of_network(self.network, self.architecture.pixels)
         height, width = self.architecture.height, self.architecture.width
         embeddings = embed_files(self.held_out.paths, embed, height=height, width=width)
-        same, different = all_pairs(embeddings, self.held_out.labels.astype(np.intp))
+        labels = self.held_out.labels.astype(np.intp)
+        older = self.held_out_targets
+        same, different = all_pairs(embeddings, labels) if older is None else across_pairs(embeddings, older, labels)
         return val_at_far(same, different, self.recipe.validation.far)
+
+    def _embedded_by_older(self, catalog: Catalog) -> NDArray[np.float32] | None:
+        older = self.setting.older
+        if (older is None) != (self.recipe.compatible is None):
+            raise RecipeError(
+                "OLDER_MODEL_MISMATCH",
+                "a recipe that names a compatible model needs that model's folder, and one that names none needs none; "
+                "say --compatible-with as in the first run",
+            )
+        if older is None:
+            return None
+        embeddings = embed_files(catalog.paths, older, height=self.architecture.height, width=self.architecture.width)
+        if embeddings.shape[1] != self.recipe.network.dimension:
+            raise RecipeError(
+                "DIMENSIONS_DIFFER",
+                f"the older model's embeddings have {embeddings.shape[1]} dimensions and the network's "
+                f"{self.recipe.network.dimension}; build the network with {embeddings.shape[1]}",
+            )
+        return embeddings
 
     def _reader(self) -> CropReader:
         found = self.architecture

@@ -18,6 +18,7 @@ from trainer.loop.optimiser import learning_rate, set_learning_rate
 from trainer.loop.world import World, chunk_sizes, share
 from trainer.loss.chunked import backward_chunks, embed_chunks
 from trainer.loss.collapse import spread
+from trainer.loss.compatible import CompatibleLoss, TripletRule, compatible_loss
 from trainer.loss.distance import squared_l2
 from trainer.loss.mining import mine
 from trainer.loss.triplet import TripletLoss, triplet_loss
@@ -30,11 +31,12 @@ class StepResult:
     """What one step did.
 
     Attributes:
-        loss: mean hinge of the active triplets.
+        loss: mean hinge of the active triplets of the network itself.
         active_share: share of the anchor-positive pairs (with the hardest mining: of the anchors) of the batch that
             have an active triplet, 0..1.
         triplets: how many were mined.
         spread: of the batch's embeddings, 0 (one point) .. 1.
+        regression: mean squared L2 distance to the older model's embeddings; 0 for a network of its own.
         gradient_norm: before clipping.
         learning_rate: of this step.
         faces: in the batch, over all processes.
@@ -44,6 +46,7 @@ class StepResult:
     active_share: float
     triplets: int
     spread: float
+    regression: float
     gradient_norm: float
     learning_rate: float
     faces: int
@@ -106,13 +109,15 @@ class Stepper:
     pixels: PixelSpec
     world: World
 
-    def step(self, step: int, images: Tensor, labels: Tensor) -> StepResult:
+    def step(self, step: int, images: Tensor, labels: Tensor, targets: Tensor | None = None) -> StepResult:
         """One step.
 
         Args:
             step: its number, from 0.
             images: (n, H, W, 3) uint8 BGR, this process's rows of the batch.
             labels: (B,) int64, of the whole batch.
+            targets: (B, D) float32, the older model's embeddings of the whole batch; None exactly when the recipe names
+                no older model.
 
         Raises:
             DivergenceError: when the loss or the gradient is not finite; the weights have not moved then.
@@ -127,11 +132,13 @@ class Stepper:
         embedded = embed_chunks(self.network, inputs, len(place.mine), precision)
         everyone = self.world.gather(embedded.embeddings, place.counts).requires_grad_()
         loss, considered = self._loss(step, everyone, labels.to(device))
-        gradient = _gradient(loss.value, everyone)
+        older = self._older(step, everyone, targets, labels)
+        total = loss.value + older.value
+        gradient = _gradient(total, everyone)
         backward_chunks(self.network, inputs, embedded, gradient[place.rows], precision=precision)
         self.world.sum_gradients(self.network)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip_norm)
-        self._check(step, loss.value, norm)
+        self._check(step, total, norm)
         rate = learning_rate(step, self.recipe.steps, self.recipe.optimiser)
         set_learning_rate(self.optimiser, rate)
         self.optimiser.step()
@@ -141,6 +148,7 @@ class Stepper:
             active_share=loss.active / max(considered, 1),
             triplets=loss.triplets,
             spread=spread(everyone),
+            regression=older.regression,
             gradient_norm=norm.item(),
             learning_rate=rate,
             faces=len(labels),
@@ -166,6 +174,16 @@ class Stepper:
             generator=generator_for(self.recipe.seed, Purpose.MINING, step),
         )
         return triplet_loss(distances, mined.triplets, self.recipe.margin), mined.considered
+
+    def _older(self, step: int, embeddings: Tensor, targets: Tensor | None, labels: Tensor) -> CompatibleLoss:
+        how = self.recipe.compatible
+        if how is None or targets is None:
+            return CompatibleLoss(embeddings.new_zeros(()), 0.0)
+        rule = TripletRule(
+            self.recipe.mining, self.recipe.margin, generator_for(self.recipe.seed, Purpose.MIXED_MINING, step)
+        )
+        device = embeddings.device
+        return compatible_loss(embeddings, targets.to(device), labels.to(device), how=how, rule=rule)
 
     def _check(self, step: int, loss: Tensor, norm: Tensor) -> None:
         if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):

@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from trainer.errors import DatasetError
 from trainer.evaluate.verification import (
+    across_pairs,
     all_pairs,
     best_threshold,
     far,
@@ -47,6 +48,21 @@ def test_all_pairs_agree_with_a_naive_loop():
             gaps = zip(embeddings[i], embeddings[j], strict=True)
             naive[bool(labels[i] == labels[j])].append(sum((float(a) - float(b)) ** 2 for a, b in gaps))
     same, different = all_pairs(embeddings, labels)
+    np.testing.assert_allclose(same, naive[True], atol=1e-12)
+    np.testing.assert_allclose(different, naive[False], atol=1e-12)
+
+
+def test_pairs_across_models_agree_with_a_naive_loop():
+    drawn = np.random.default_rng(1)
+    left, right = (drawn.normal(size=(6, 5)).astype(np.float32) for _ in range(2))
+    labels = np.array([0, 1, 0, 2, 1, 0])
+    naive = {True: [], False: []}
+    for i in range(6):
+        for j in range(6):
+            if i != j:  # a photograph is not compared with itself
+                gaps = zip(left[i], right[j], strict=True)
+                naive[bool(labels[i] == labels[j])].append(sum((float(a) - float(b)) ** 2 for a, b in gaps))
+    same, different = across_pairs(left, right, labels)
     np.testing.assert_allclose(same, naive[True], atol=1e-12)
     np.testing.assert_allclose(different, naive[False], atol=1e-12)
 

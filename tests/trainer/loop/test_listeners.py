@@ -9,7 +9,7 @@ from trainer.evaluate.verification import ValAtFar
 from trainer.loop.listeners import JsonLines, TensorBoard
 from trainer.loop.step import StepResult
 
-RESULT = StepResult(0.15, 0.5, 20, 0.8, 3.0, 0.01, 40)
+RESULT = StepResult(0.15, 0.5, 20, 0.8, 0.0, 3.0, 0.01, 40)
 VAL = ValAtFar(1e-2, 1.1, wilson(8, 10), wilson(1, 100))
 
 

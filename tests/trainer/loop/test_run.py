@@ -6,17 +6,20 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from trainer.checkpoint import load_checkpoint
+from trainer.data.augment import Augmentation
 from trainer.data.catalog import read_folders
 from trainer.data.sampler import BatchShape
-from trainer.errors import CheckpointError, CollapseError, DatasetError
+from trainer.errors import CheckpointError, CollapseError, DatasetError, RecipeError
 from trainer.loop.listeners import JsonLines
 from trainer.loop.run import BEST, LAST, End, Run, Setting, Start
 from trainer.loop.world import Alone
 from trainer.loss.collapse import CollapseRule
+from trainer.loss.compatible import Compatibility
 from trainer.models.build import build
 from trainer.recipe import NetworkChoice, Recipe, Validation, from_json, to_json
 
@@ -157,6 +160,47 @@ def test_initial_weights_are_taken_over(faces, tmp_path):
     tensors = build("nns2", dimension=64).state_dict()
     run = Run(RECIPE, setting(faces, tmp_path, weights=tuple(tensors.items())))
     assert same(run.network.state_dict(), tensors)
+
+
+def older(images):
+    """A model of another make: a fixed random projection of the crop."""
+    rows = images.reshape(len(images), -1).astype(np.float32) / 255 - 0.5
+    matrix = np.random.default_rng(8).normal(size=(rows.shape[1], 64)).astype(np.float32)
+    vectors = rows @ matrix
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+COMPATIBLE = dataclasses.replace(
+    RECIPE,
+    compatible=Compatibility("older/1", "0" * 64),
+    augmentation=Augmentation.none(),
+    validation=Validation(people=2, every=30, far=0.1),
+    checkpoint_every=30,
+)
+
+
+def test_a_compatible_network_learns_to_answer_as_the_older_model_does(faces, tmp_path):
+    recipe = dataclasses.replace(COMPATIBLE, steps=12)
+    log = JsonLines(tmp_path / "log.jsonl", done=0)
+    run = Run(recipe, setting(faces, tmp_path / "run", older=older))
+    outcome = run.go([log])
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    regressions = [line["regression"] for line in lines if "regression" in line]
+    assert regressions[-1] < 0.8 * regressions[0]
+    assert outcome.progress.best_val == run.validate().val.value
+
+
+def test_an_older_model_without_a_recipe_for_it_and_the_reverse_are_refused(faces, tmp_path):
+    with pytest.raises(RecipeError, match="compatible"):
+        Run(RECIPE, setting(faces, tmp_path, older=older))
+    with pytest.raises(RecipeError, match="compatible"):
+        Run(COMPATIBLE, setting(faces, tmp_path))
+
+
+def test_an_older_model_of_another_dimension_is_refused_with_the_dimension(faces, tmp_path):
+    with pytest.raises(RecipeError, match="build the network with 32"):
+        Run(COMPATIBLE, setting(faces, tmp_path, older=lambda images: older(images)[:, :32]))
 
 
 def test_crops_of_one_person_are_refused(faces, tmp_path):
