@@ -86,6 +86,6 @@ def test_a_photo_name_with_a_line_break_is_refused() -> None:
         check_source("a\nb", "templates[0].source")
 
 
-@pytest.mark.parametrize(("one", "other"), [("STRASSE", "straße"), ("Zoë", "ZOE\u0308"), ("Ｆｕｌｌ", "full")])
+@pytest.mark.parametrize(("one", "other"), [("STRASSE", "straße"), ("Zoë", "ZOE\u0308"), ("\uff26ull", "full")])
 def test_case_and_compatibility_forms_don_t_count_in_folded_text(one: str, other: str) -> None:
     assert folded(one) == folded(other)

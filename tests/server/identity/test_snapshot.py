@@ -107,6 +107,6 @@ def test_a_failed_write_leaves_the_good_snapshot_and_no_rubbish(snapshot: Snapsh
     before = path.read_bytes()
     (tmp_path / "1.tmp").mkdir()  # whatever is written first cannot be
     newer = replace(snapshot, header=replace(snapshot.header, revision=8))
-    with pytest.raises(OSError, match="1.tmp"):
+    with pytest.raises(OSError, match="tmp"):
         write_snapshot(path, newer)
     assert path.read_bytes() == before

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import apsw
+import numpy as np
+import pytest
+
+from server.errors import StorageError, UnavailableError
+from server.identity.store import Store, check_version
+from tests.server.identity.conftest import Opener
+from tests.server.identity.crowd import GALLERY, enrol, unit
+
+
+def test_commits_are_durable_and_what_is_removed_is_zeroed(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "gallery.sqlite3")
+    seen = {
+        name: store.writer.pragma(name) for name in ("journal_mode", "synchronous", "secure_delete", "foreign_keys")
+    }
+    assert seen == {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1}
+    store.close()
+
+
+def test_only_its_owner_may_read_the_files(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "gallery.sqlite3")
+    store.writer.execute("CREATE TABLE t (x)")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert len(modes) == 3
+    assert set(modes.values()) == {0o600}
+    store.close()
+
+
+@pytest.mark.parametrize("version", ["3.40.1", "3.51.2", "3.7.0"])
+def test_a_sqlite_that_may_corrupt_the_store_is_refused(version: str) -> None:
+    with pytest.raises(StorageError, match="install apsw"):
+        check_version(version)
+
+
+@pytest.mark.parametrize("version", ["3.51.3", "3.53.0", "4.0.0"])
+def test_a_good_sqlite_passes(version: str) -> None:
+    check_version(version)
+
+
+def test_the_sqlite_that_is_installed_passes() -> None:
+    check_version(apsw.sqlite_lib_version())
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "gallery.sqlite3"
+    path.write_bytes(b"not a database at all " * 500)
+    with pytest.raises(StorageError, match="restore a backup") as refusal:
+        Store.open(path)
+    assert refusal.value.reason == "STORAGE_DAMAGED"
+    assert path.read_bytes() == b"not a database at all " * 500
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "gallery.sqlite3"
+    other = apsw.Connection(str(path))
+    other.execute("CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match="another program"):
+        Store.open(path)
+    assert path.read_bytes() == before
+
+
+def test_damaged_pages_are_refused_with_what_to_do(open_galleries: Opener, tmp_path: Path) -> None:
+    galleries = open_galleries()
+    for number in range(200):
+        enrol(galleries, f"Person {number}", unit(2, number))
+    galleries.close()
+    path = tmp_path / "data" / "gallery.sqlite3"
+    data = bytearray(path.read_bytes())
+    random = np.random.default_rng(0)
+    for page in range(2, len(data) // 4096, 3):
+        data[page * 4096 : page * 4096 + 200] = random.bytes(200)
+    path.write_bytes(bytes(data))
+    with pytest.raises(StorageError, match="restore a backup") as refusal:
+        open_galleries()
+    assert refusal.value.reason == "STORAGE_DAMAGED"
+
+
+def test_a_damaged_embedding_is_refused_with_what_to_do(open_galleries: Opener, tmp_path: Path) -> None:
+    galleries = open_galleries()
+    enrol(galleries, "Ada", unit(1, 0))
+    galleries.close()
+    db = apsw.Connection(str(tmp_path / "data" / "gallery.sqlite3"))
+    db.execute("UPDATE templates SET embedding = zeroblob(64)")
+    db.close()
+    with pytest.raises(StorageError, match="all zeros"):
+        open_galleries()
+
+
+def test_a_store_that_was_refused_lets_the_data_directory_go(open_galleries: Opener, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "gallery.sqlite3"
+    path.write_bytes(b"x" * 5000)
+    with pytest.raises(StorageError):
+        open_galleries()
+    path.unlink()
+    assert open_galleries().statistics(GALLERY).identity_count == 0
+
+
+def test_a_reader_sees_one_state_however_long_it_reads(open_galleries: Opener, tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "gallery.sqlite3")
+    store.writer.execute("CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+    with store.reading() as db:
+        assert db.execute("SELECT count(*) FROM t").get == 1
+        store.writer.execute("INSERT INTO t VALUES (2)")
+        assert db.execute("SELECT count(*) FROM t").get == 1
+        assert not store.erase_log()
+    assert store.erase_log()
+    store.close()
+
+
+def test_a_closed_store_is_unavailable(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "gallery.sqlite3")
+    store.close()
+    with pytest.raises(UnavailableError), store.reading():
+        pass
