@@ -111,7 +111,7 @@ def place(walk: Walk, at_s: float) -> Placement:
         centre=centre,
         face_px=face_px,
         clockwise_deg=_ROLL_DEG * math.sin(step) + 4 * math.sin(0.9 * at_s + 6 * walk.phase),
-        gain=1 + 0.22 * math.sin(lamp),
+        gain=0.9 + 0.2 * math.sin(lamp),
         gamma=1 + 0.18 * math.cos(0.7 * lamp),
         defocus_px=0.4 + _DEFOCUS * abs(math.log(face_px / _SHARP_FACE_PX)),
         motion_px=abs(x - earlier),

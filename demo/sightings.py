@@ -59,7 +59,7 @@ def read_sightings(path: Path) -> list[Answer]:
             value = json.loads(line)
             faces = tuple(_face(face) for face in value.get("faces", ()))
             answers.append(Answer(int(value["sequence"]), str(value["outcome"]), faces))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DemoError(f"{path} does not hold answers of facestream-camera: {error!r}") from error
     return answers
 
