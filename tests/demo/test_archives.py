@@ -93,7 +93,7 @@ def test_pip_refuses_an_archive_with_another_hash_and_runs_nothing_in_it(tmp_pat
     (links / "thing-1.0.tar.gz").write_bytes(tar_of("thing-1.0", {"setup.py": setup.encode()}))
     target = tmp_path / "target"
     target.mkdir()
-    with pytest.raises(DemoError, match="(?s)sha256.*HASH"):
+    with pytest.raises(DemoError, match=r"(?s)sha256.*HASH"):
         download(ARCHIVE, target)
     assert not (tmp_path / "was-run").exists()
 
