@@ -33,8 +33,9 @@ Examples:
   facestream-camera photos/ --every-frame --output jsonl > answers.jsonl
 
 \b
-Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 refused, 5 server unavailable. Ctrl-C ends a stream in order: the
-last answers are awaited, the table is printed, and the exit code is 0."""
+Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 refused, 5 server
+unavailable. Ctrl-C ends a stream in order: the last answers are awaited, the
+table is printed, and the exit code is 0."""
 
 app = typer.Typer(
     add_completion=False,

@@ -37,7 +37,7 @@ def enrol(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME PHOTO...",
+            metavar="NAME PHOTO",
             help="Display name of the new person, and pictures of this person alone or folders of them. With --to: "
             "only the pictures.",
             show_default=False,
