@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from pathlib import Path
@@ -9,14 +10,21 @@ from typing import Annotated
 
 import typer
 
+from server.domain import AlignmentTemplate
+from server.errors import ModelError
 from server.inference.load import Runtime, load_backend
 from trainer.data.catalog import read_catalog
+from trainer.data.doubts import DOUBTS_FILE, duplicates, suspects, write_doubts
 from trainer.data.prepare import DROPPED_FILE, Fate, Preparation, detector_of, write_dropped
 from trainer.data.template import template_for
+from trainer.evaluate.embed import embed_files
+from trainer.evaluate.model_folder import of_backend, through_template
 from trainer.models.build import architecture
 
+JUDGED_AT_FAR = 1e-3
 
-def prepare(
+
+def prepare(  # noqa: PLR0913 one parameter an option
     photographs: Annotated[
         Path, typer.Argument(help="A folder with one folder for each person, or a CSV list with path and identity.")
     ],
@@ -26,6 +34,9 @@ def prepare(
     ],
     network: Annotated[str, typer.Option(help="The network that the crops are for, which decides their size.")] = "nn4",
     min_size: Annotated[float, typer.Option(min=1, help="Faces below this many pixels are dropped.")] = 20.0,
+    judge: Annotated[
+        Path | None, typer.Option(help="Model folder of an embedder that looks for wrong labels and duplicates.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Photographs at a time.")] = os.cpu_count() or 1,
 ) -> None:
     """Finds, aligns and crops the most prominent face of every photograph; goes on where it was interrupted.
@@ -49,3 +60,22 @@ def prepare(
             typer.echo(f"{counts[fate]:>8}  {fate.value}")
     if counts.total() > counts[Fate.CROPPED] + counts[Fate.ALREADY_THERE]:
         typer.echo(f"reasons: {crops / DROPPED_FILE}")
+    if judge is not None:
+        _judge(crops, judge, how.template, threads=workers)
+
+
+def _judge(crops: Path, model: Path, template: AlignmentTemplate, *, threads: int) -> None:
+    manifest, backend = load_backend(model, runtime=Runtime.OPENVINO, threads=threads)
+    points = manifest.operating_points()
+    if not points:
+        raise ModelError("NO_THRESHOLD", f"{manifest.model} has no operating points, so that it can judge no labels")
+    threshold = min(points, key=lambda point: abs(math.log(point.far / JUDGED_AT_FAR))).distance
+    catalog = read_catalog(crops)
+    embed = through_template(of_backend(manifest, backend), template, manifest.template())
+    embeddings = embed_files(catalog.paths, embed, height=template.height, width=template.width)
+    backend.close()
+    wrong, twice = suspects(embeddings, catalog.labels, threshold), duplicates(embeddings)
+    write_doubts(crops, catalog, wrong, twice)
+    typer.echo(f"{len(wrong):>8}  crops look unlike their person (mean distance above {threshold:.3f})")
+    typer.echo(f"{len(twice):>8}  pairs of crops are duplicates")
+    typer.echo(f"which: {crops / DOUBTS_FILE}; look at them, nothing was deleted")

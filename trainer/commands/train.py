@@ -118,7 +118,7 @@ def _older(recipe: Recipe, folder: Path | None, start: Start) -> tuple[Recipe, E
     """The recipe with the older model in it, and what embeds with that model."""
     if folder is None:
         return recipe, None
-    manifest, backend = load_backend(folder, runtime=Runtime.ONNXRUNTIME, threads=os.cpu_count() or 1)
+    manifest, backend = load_backend(folder, runtime=Runtime.OPENVINO, threads=os.cpu_count() or 1)
     if start is Start.FRESH:
         network = replace(recipe.network, dimension=manifest.as_embedder().dimension)
         recipe = replace(recipe, network=network, compatible=Compatibility(manifest.model, manifest.sha256))

@@ -42,7 +42,7 @@ def open_subject(path: Path, *, device: torch.device, threads: int = 2) -> Subje
         ModelError: when the model folder is damaged or no embedder.
     """
     if (path / MANIFEST_FILE).is_file():
-        manifest, backend = load_backend(path, runtime=Runtime.ONNXRUNTIME, threads=threads)
+        manifest, backend = load_backend(path, runtime=Runtime.OPENVINO, threads=threads)
         template = manifest.template()
         return Subject(manifest.model, of_backend(manifest, backend), template.height, template.width)
     recipe, found, network = open_checkpoint(path)
