@@ -10,7 +10,6 @@ PROTOC = $(BIN)/python -m grpc_tools.protoc -I proto -I $(GOOGLEAPIS) \
 	--python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(STUBS)/*.proto
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-export PYTHONASYNCIODEBUG ?= 0
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,7 +38,7 @@ lint: setup ## style, imports, docstrings
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 
 types: setup ## mypy --strict
-	$(BIN)/mypy server clients trainer
+	$(BIN)/mypy server clients trainer demo
 
 layers: setup ## who may import whom
 	$(BIN)/lint-imports

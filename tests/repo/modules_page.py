@@ -10,7 +10,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = PROJECT / "docs" / "architecture.md"
-PACKAGES = ("server", "clients", "trainer")
+PACKAGES = ("server", "clients", "trainer", "demo")
 _OPEN, _CLOSE = "<!-- modules -->\n", "<!-- /modules -->"
 
 
