@@ -41,6 +41,7 @@ class ServerProcess:
         self.log: list[dict[str, object]] = []
         self.stderr: list[str] = []
         self.process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
 
     @property
     def address(self) -> str:
@@ -67,18 +68,19 @@ class ServerProcess:
         self.process = subprocess.Popen(
             self._command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}, cwd=PROJECT
         )
-        threading.Thread(target=self._read_log, daemon=True).start()
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
         deadline = time.monotonic() + timeout_s
         while not self.port:
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.process.kill()
+                self.kill()
                 raise RuntimeError("the server didn't start:\n" + "".join(self.stderr))
             time.sleep(0.02)
 
     def _read_log(self) -> None:
         assert self.process is not None
         assert self.process.stderr is not None
-        for line in self.process.stderr:
+        for line in self.process.stderr:  # ends with the process
             self.stderr.append(line)
             if line.startswith("{"):
                 entry = json.loads(line)
@@ -101,4 +103,14 @@ class ServerProcess:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
             raise
+        finally:
+            self._close_log()
+
+    def _close_log(self) -> None:
+        assert self.process is not None
+        assert self.process.stderr is not None
+        if self._reader is not None:
+            self._reader.join()
+        self.process.stderr.close()

@@ -165,9 +165,10 @@ def _warm(vision: FaceVision, choice: ModelChoice) -> None:
     template = vision.embedder.template
     if vision.landmarker is not None:
         vision.landmarker.refine(np.zeros((64, 64, 3), np.uint8), _one_face())
-    grey = np.full((1, template.height, template.width, 3), 128, np.uint8)
-    vision.embedder.embed(grey)
-    vision.embedder.embed(grey, mirrored=True)
+    # Noise, because a network may rightly make nothing of a picture of one colour.
+    noise = np.random.default_rng(0).integers(0, 256, (1, template.height, template.width, 3), np.uint8)
+    vision.embedder.embed(noise)
+    vision.embedder.embed(noise, mirrored=True)
 
 
 def _one_face() -> Faces:
