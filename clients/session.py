@@ -186,9 +186,10 @@ class RecognitionStream:
                 without_since_s, attempts = loop.time(), 0
                 self._backoff.reset()
             attempts += 1
-            wait_s = max(self._backoff.next_s(), ended.error.cause.retry_after_s)
-            if attempts > patience.max_reconnects or loop.time() + wait_s - without_since_s > patience.give_up_s:
+            left_s = without_since_s + patience.give_up_s - loop.time()
+            if attempts > patience.max_reconnects or left_s <= 0:
                 return ended.error
+            wait_s = min(left_s, max(self._backoff.next_s(), ended.error.cause.retry_after_s))
             _log.warning("%s; trying again in %.1f s", ended.error.message, wait_s)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait_s)

@@ -32,7 +32,14 @@ class Terminal:
             table.add_column(Text(column), overflow="fold")
         for row in rows:
             table.add_row(*(Text(printable(cell)) for cell in row))
-        (self.err if to_stderr else self.out).print(table)
+        console = self.err if to_stderr else self.out
+        if console.is_terminal:
+            console.print(table)
+            return
+        with console.capture() as capture:
+            console.print(table)
+        for line in capture.get().splitlines():
+            console.print(Text(line.rstrip()), soft_wrap=True)
 
     def json(self, value: Mapping[str, object]) -> None:
         """Writes one line of JSON, at once."""

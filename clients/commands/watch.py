@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -29,6 +30,10 @@ from clients.window import Window
 
 _DESCRIPTION = 60
 """Letters of the people in view beside the progress bar."""
+
+
+_LATENCIES = 10_000
+"""The latest answers that count for the latency: a camera may run for months."""
 
 
 class StreamOutput(StrEnum):
@@ -97,7 +102,7 @@ class View:
     last_failure: str = ""
     _summary: Summary = field(default_factory=Summary)
     _lettering: Lettering = field(default_factory=default_lettering)
-    _latencies_ns: list[int] = field(default_factory=list)
+    _latencies_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
 
     async def take(self, answer: FrameAnswer, tally: Tally) -> bool:
         """Shows, saves and counts one answer; False when the user closed the window."""
@@ -156,10 +161,10 @@ def _account(tally: Tally) -> str:
     return f"{tally.read} frames: {told}"
 
 
-def _latency(latencies_ns: list[int]) -> str:
-    if not latencies_ns:
-        return ""
+def _latency(latencies_ns: Iterable[int]) -> str:
     ordered = sorted(latencies_ns)
+    if not ordered:
+        return ""
     median, late = ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]
     return f"; answered within {median / 1e6:.0f} ms (median), {late / 1e6:.0f} ms (95 %)"
 
@@ -171,10 +176,11 @@ def _stopped_by_signals(stream: RecognitionStream, terminal: Terminal) -> Iterat
     signals = (signal.SIGINT, signal.SIGTERM)
 
     def stop() -> None:
-        terminal.note("stopping")
-        stream.stop()
+        # First of all, so that the next one is not lost.
         for number in signals:
             loop.remove_signal_handler(number)
+        terminal.note("stopping")
+        stream.stop()
 
     try:
         for number in signals:
