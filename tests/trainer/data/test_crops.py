@@ -42,6 +42,11 @@ def test_a_crop_of_another_size_is_resized(root, height, width):
     assert read_crop(root / "p0" / "1.png", height=height, width=width).shape == (height, width, 3)
 
 
+def test_a_crop_that_resizing_would_distort_is_refused_with_both_sizes(root):
+    with pytest.raises(DatasetError, match=r"16 pixels wide and 20 high.*96 by 96; prepare crops"):
+        read_crop(root / "p0" / "1.png", height=96, width=96)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff\xe0 cut off"])
 def test_a_file_that_is_no_photograph_is_refused_by_name(root, content):
     (root / "p0" / "bad.jpg").write_bytes(content)
