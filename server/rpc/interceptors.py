@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from server.errors import FacestreamError, InferenceError, InvalidInputError
-from server.rpc.status import code_of, trailing_metadata
+from server.rpc.status import code_of, fitting, trailing_metadata
 from server.telemetry import Metrics, request_id
 
 _log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         code = code_of(known)
         self._metrics.calls.labels(method, code.name).inc()
         _log.info("call refused", extra={"method": method, "status": code.name, "reason": known.reason})
-        await context.abort(code, known.message, trailing_metadata(known))
+        await context.abort(code, fitting(known.message), trailing_metadata(known))
 
 
 def unexpected(what: str, error: Exception) -> FacestreamError:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -96,7 +97,7 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         self._metrics.streams.set(self._streams.open)
         stream = CameraStream(
             recognise=self._recognise,
-            write=context.write,
+            write=partial(_write, context),
             limits=self._limits,
             clock=self._clock,
             metrics=self._metrics,
@@ -158,3 +159,10 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+async def _write(context: grpc.aio.ServicerContext[Any, Any], answer: recognition_pb2.StreamRecognizeResponse) -> None:
+    try:
+        await context.write(answer)
+    except grpc.aio.BaseError as error:
+        raise ConnectionError("the client hung up") from error

@@ -82,7 +82,7 @@ class CameraStream:
 
     Attributes:
         recognise: names the people in one image; may run elsewhere.
-        write: sends an answer; returns when the transport took it.
+        write: sends an answer; returns when the transport took it, raises ConnectionError when the camera is gone.
         limits: what holds for every stream.
         clock: time.
         metrics: counted into.
@@ -271,4 +271,10 @@ class CameraStream:
 
     async def _write_answers(self) -> None:
         while (response := await self._outbox.get()) is not None:
-            await self.write(response)
+            try:
+                await self.write(response)
+            except ConnectionError:
+                _log.info("camera gone")
+                break
+        while response is not None:  # nobody hears these, and nobody may wait for room to say them
+            response = await self._outbox.get()

@@ -24,7 +24,10 @@ def painted_models(tmp_path_factory):
 @pytest.fixture(scope="session")
 def real_server(tmp_path_factory):
     """A server with the default models, shared by every test that leaves it as it was."""
-    limits = ("--max-image-bytes", str(MAX_IMAGE_BYTES), "--max-message-bytes", str(MAX_MESSAGE_BYTES))
+    limits = (
+        *("--max-image-bytes", str(MAX_IMAGE_BYTES), "--max-message-bytes", str(MAX_MESSAGE_BYTES)),
+        *("--max-streams", "6"),
+    )
     with ServerProcess(tmp_path_factory.mktemp("data"), *limits) as running:
         yield running
 
