@@ -76,13 +76,17 @@ class VideoWriter:
             OutputError: the file cannot be written.
         """
         import av
+        import cv2
+        import numpy as np
 
         ticks = round(at_ns * _TICKS / 1e9)
         if ticks <= self._last_ticks:
             return
         try:
             container, stream = self._opened(image)
-            frame = av.VideoFrame.from_ndarray(_fitted(image, stream.width, stream.height), format="bgr24")
+            # OpenCV's conversion: FFmpeg's default one rounds down, which darkens a picture and turns it green.
+            planes = cv2.cvtColor(_fitted(image, stream.width, stream.height), cv2.COLOR_BGR2YUV_I420)
+            frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
             frame.pts, frame.time_base = ticks, Fraction(1, _TICKS)
             container.mux(stream.encode(frame))
         except (av.error.FFmpegError, OSError) as error:

@@ -22,6 +22,9 @@ from server.vision.decode import ImageLimits
 _SAME_PERSON_FAR = 0.01
 """Photographs that a person chose to enrol together are probably of one person: a lax threshold is enough."""
 
+_MAX_MESSAGE = 1500
+"""An error travels in trailing metadata, twice, and clients refuse more than 8 KiB of that."""
+
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentRequest:
@@ -159,9 +162,8 @@ def _nearest_other(candidates: Sequence[Candidate], identity: IdentityName | Non
 def _nothing_usable(photos: Sequence[JudgedPhoto]) -> EnrolmentError:
     reasons = "; ".join(f"{photo.source or f'photo {i + 1}'}: {photo.message}" for i, photo in enumerate(photos))
     metadata = {f"photo_{i}": photo.refusal.name for i, photo in enumerate(photos) if photo.refusal}
-    return EnrolmentError(
-        "NO_USABLE_PHOTO", f"none of the {len(photos)} photographs can be used: {reasons}"[:4000], metadata=metadata
-    )
+    message = f"none of the {len(photos)} photographs can be used: {reasons}"
+    return EnrolmentError("NO_USABLE_PHOTO", message[:_MAX_MESSAGE], metadata=metadata)
 
 
 def _outcomes_to(photos: Sequence[JudgedPhoto]) -> bytes:

@@ -104,3 +104,14 @@ def test_a_full_disk_is_an_error_and_the_earlier_video_stays(tmp_path: Path) -> 
         write_one(tmp_path / "out.mp4")
     assert (tmp_path / "out.mp4").read_bytes() == b"earlier"
     assert [item.name for item in tmp_path.iterdir()] == ["out.mp4"]
+
+
+@pytest.mark.parametrize("colour", [(128, 128, 128), (40, 90, 160), (200, 120, 60)])
+def test_a_flat_picture_keeps_its_colour(tmp_path, colour):
+    picture = np.full((64, 96, 3), colour, np.uint8)
+    with VideoWriter(tmp_path / "flat.mp4", fps=10) as writer:
+        for number in range(3):
+            writer.write(picture, at_ns=number * 10**8)
+    with av.open(str(tmp_path / "flat.mp4")) as container:
+        (frame, *_) = (frame.to_ndarray(format="bgr24") for frame in container.decode(video=0))
+    assert np.abs(frame.mean(axis=(0, 1)) - colour).max() <= 2.5
