@@ -111,6 +111,15 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, write: WriteBytes = writ
         ) from error
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file begins as a checkpoint does; its content is not checked."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint in a file.
 

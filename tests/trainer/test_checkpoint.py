@@ -10,6 +10,7 @@ from server.errors import StorageError, StorageFullError
 from trainer.checkpoint import (
     Checkpoint,
     Progress,
+    is_checkpoint,
     load_checkpoint,
     require_same_run,
     save_checkpoint,
@@ -107,6 +108,14 @@ def test_weights_alone_are_no_checkpoint(tmp_path):
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "weights.pt")
     with pytest.raises(CheckpointError, match="warm start"):
         load_checkpoint(tmp_path / "weights.pt")
+
+
+def test_checkpoints_are_told_from_other_files(tmp_path):
+    save_checkpoint(tmp_path / "last.ckpt", checkpoint())
+    (tmp_path / "weights.pt").write_bytes(b"PK")
+    assert is_checkpoint(tmp_path / "last.ckpt")
+    assert not is_checkpoint(tmp_path / "weights.pt")
+    assert not is_checkpoint(tmp_path / "absent.ckpt")
 
 
 def test_an_absent_checkpoint_is_refused(tmp_path):

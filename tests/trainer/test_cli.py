@@ -7,9 +7,11 @@ import sys
 
 import cv2
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from tests.server_process import MODELS
+from trainer.checkpoint import load_checkpoint
 from trainer.cli import app
 from trainer.errors import DatasetError, RecipeError
 from trainer.models.build import ARCHITECTURES
@@ -121,6 +123,19 @@ def test_a_finished_run_is_not_overwritten_but_can_be_resumed(trained, faces):
     resumed = run("train", faces, trained, "--resume", "--device", "cpu")
     assert resumed.exit_code == 0, resumed.output
     assert "steps done after 4 steps" in resumed.output
+
+
+def test_a_run_begins_with_another_runs_weights(trained, faces, tmp_path):
+    recipe = json.loads((trained / "recipe.json").read_text()) | {"steps": 1, "seed": 5}
+    recipe["optimiser"]["learning_rate"] = 1e-12
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    answer = run(
+        *("train", faces, tmp_path / "run", "--recipe", tmp_path / "recipe.json", "--device", "cpu"),
+        *("--weights", trained / "last.ckpt"),
+    )
+    assert answer.exit_code == 0, answer.output
+    before, after = (load_checkpoint(folder / "last.ckpt").network for folder in (trained, tmp_path / "run"))
+    torch.testing.assert_close(after["fc1.linear.weight"], before["fc1.linear.weight"])
 
 
 def test_resuming_nothing_and_unknown_recipes_are_refused(faces, tmp_path):

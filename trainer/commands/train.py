@@ -11,8 +11,10 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from torch import Tensor
 
 from server.inference.load import Runtime, load_backend
+from trainer.checkpoint import is_checkpoint, load_checkpoint
 from trainer.data.catalog import read_catalog
 from trainer.data.template import template_for
 from trainer.errors import RecipeError
@@ -40,7 +42,9 @@ def train(  # noqa: PLR0913 one parameter an option
     network: Annotated[str, typer.Option(help="For a named recipe: the network.")] = "nn4",
     steps: Annotated[int | None, typer.Option(min=1, help="Other than the recipe's number of mini-batches.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
-    weights: Annotated[Path | None, typer.Option(help="A state_dict to begin with instead of random weights.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A checkpoint or state_dict to begin with instead of random weights.")
+    ] = None,
     compatible_with: Annotated[
         Path | None, typer.Option(help="Model folder whose embeddings the new ones can be compared with.")
     ] = None,
@@ -54,7 +58,7 @@ def train(  # noqa: PLR0913 one parameter an option
     """
     start = Start.RESUME if resume else Start.FRESH
     chosen = _recipe(recipe, network, steps) if start is Start.FRESH else _recipe_of(folder)
-    tensors = tuple(read_weights(weights).items()) if weights is not None else ()
+    tensors = _initial(weights) if weights is not None else ()
     catalog = read_catalog(crops)
     chosen, older = _older(chosen, compatible_with, start)
     with _world(device) as (world, place):
@@ -112,6 +116,12 @@ class Bar:
     def close(self) -> None:
         """Leaves the bar as it is."""
         self._progress.stop()
+
+
+def _initial(path: Path) -> tuple[tuple[str, Tensor], ...]:
+    """The weights of another run's checkpoint, or of a state_dict file."""
+    tensors = load_checkpoint(path).network if is_checkpoint(path) else read_weights(path)
+    return tuple(tensors.items())
 
 
 def _older(recipe: Recipe, folder: Path | None, start: Start) -> tuple[Recipe, Embed | None]:
