@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -224,6 +225,9 @@ class Galleries:
     def delete(self, name: IdentityName, *, request: RequestStamp = UNSTAMPED, at_ns: int) -> DeletionReceipt:
         """Removes a person and everything that was kept of the person.
 
+        On return nobody finds the person, and rows, crops, stored answers and the write-ahead log hold nothing of the
+        person. Stray copies in gaps of the database file go with its next rewriting, soon after (`erasure`, `settle`).
+
         Raises:
             NotFoundError: when the person is not there.
             ConflictError: as `enrol`.
@@ -343,5 +347,6 @@ class Galleries:
         )
 
     def settle(self, timeout_s: float) -> bool:
-        """Waits until every index is folded, as after an import; False when that takes longer."""
-        return self._folder.settled(timeout_s)
+        """Waits until every index is folded and what was deleted has left the files; False when that takes longer."""
+        deadline = time.monotonic() + timeout_s
+        return self._folder.settled(timeout_s) and self._writer.erased(deadline - time.monotonic())

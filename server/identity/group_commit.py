@@ -13,15 +13,13 @@ from typing import Final, Generic, TypeVar
 import apsw
 
 from server.errors import StorageError, StorageFullError, UnavailableError
+from server.identity.erasure import Eraser
 from server.identity.store import Store, translated
 
 _logger = logging.getLogger(__name__)
 
 _MOST: Final = 128
 """Writes in one transaction."""
-
-_ERASE_AGAIN_S: Final = 0.05
-"""Between two attempts to empty the log while a reader holds it."""
 
 _OWN_FAULT: Final = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.SQLError)
 """Errors of one write that leave the transaction as it was."""
@@ -42,7 +40,7 @@ class Outcome(Generic[Answer_co, Change_co]):
     Attributes:
         answer: for its caller.
         changes: for everybody; published after the commit and before the answer.
-        erases: True when something must not stay in the log.
+        erases: True when something must not stay in the files.
     """
 
     answer: Answer_co
@@ -71,7 +69,7 @@ class GroupCommit(Generic[Change]):
         self._gate = threading.Lock()
         self._stopping = False
         self._broken: StorageError | None = None
-        self._must_erase = False
+        self._eraser = Eraser(store)
         self._thread = threading.Thread(target=self._run, name="gallery-writer", daemon=True)
 
     def start(self) -> None:
@@ -96,6 +94,10 @@ class GroupCommit(Generic[Change]):
             self._waiting.put(write)
         return write.done.result()  # type: ignore[return-value] # the job's own answer
 
+    def erased(self, timeout_s: float) -> bool:
+        """Waits until nothing of what was deleted is left in the files; False when that takes longer."""
+        return self._eraser.finished(timeout_s)
+
     def stop(self) -> None:
         """Finishes what waits and ends the thread."""
         with self._gate:
@@ -106,13 +108,15 @@ class GroupCommit(Generic[Change]):
     def _run(self) -> None:
         while True:
             try:
-                first = self._waiting.get(timeout=_ERASE_AGAIN_S if self._must_erase else None)
+                first = self._waiting.get(timeout=self._eraser.pause_s())
             except queue.Empty:
-                self._erase()
+                self._eraser.erase()
                 continue
             batch, ended = self._gather(first)
             if batch:
                 self._commit(batch)
+            if self._eraser.overdue():
+                self._eraser.erase()
             if ended:
                 return
 
@@ -150,7 +154,7 @@ class GroupCommit(Generic[Change]):
             self._failed([write for write, _ in outcomes], self._broken)
             return
         if any(outcome.erases for _, outcome in outcomes):
-            self._erase()
+            self._eraser.deleted()
         for write, outcome in outcomes:
             write.done.set_result(outcome.answer)
 
@@ -188,11 +192,3 @@ class GroupCommit(Generic[Change]):
             _logger.error("the store takes no more writes", extra={"reason": error.reason})
         for write in waiting:
             write.done.set_exception(error)
-
-    def _erase(self) -> None:
-        try:
-            with translated():
-                self._must_erase = not self._store.erase_log()
-        except StorageError:
-            _logger.exception("the write-ahead log could not be emptied")
-            self._must_erase = True

@@ -96,9 +96,7 @@ class Store:
         """
         check_version(apsw.sqlite_lib_version())
         with translated():
-            if not path.exists():
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-                sync_directory(path.parent)
+            _make(path)
             writer = _connected(path, vfs, apsw.SQLITE_OPEN_READWRITE)
             try:
                 _prepare(writer)
@@ -135,25 +133,36 @@ class Store:
         except queue.Empty:
             return _connected(self.path, self._vfs, apsw.SQLITE_OPEN_READONLY)
 
-    def erase_log(self) -> bool:
-        """Moves everything from the write-ahead log into the database and empties the log.
+    def empty_log(self) -> bool:
+        """Moves everything from the write-ahead log into the database file and empties the log.
 
         Returns:
             False when a reader still needs the log: try again.
         """
+        self.writer.set_busy_timeout(0)
         try:
             self.writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.BusyError:
             return False
+        finally:
+            self.writer.set_busy_timeout(_BUSY_MS)
         return True
 
+    def rewrite(self) -> None:
+        """Writes the database file anew, without the gaps in which deleted data may be left."""
+        _rewrite(self.writer)
+
     def close(self) -> None:
-        """Empties the log and closes every connection; the writing thread must be gone."""
+        """Erases what a deletion still owes, empties the log and closes every connection; nobody may write now."""
         self._closed = True
         self._close_idle()
         with translated():
-            self.erase_log()
-            self.writer.close()
+            try:
+                if _owes_rewriting(self.writer):
+                    self.rewrite()
+                self.empty_log()
+            finally:
+                self.writer.close()
 
     def _close_idle(self) -> None:
         while True:
@@ -161,6 +170,34 @@ class Store:
                 self._idle.get_nowait().close()
             except queue.Empty:
                 return
+
+
+def owe_rewriting(db: apsw.Connection) -> None:
+    """Notes in the file, in the transaction of a deletion, that it must be rewritten."""
+    db.pragma("user_version", 1)
+
+
+def _owes_rewriting(db: apsw.Connection) -> bool:
+    return bool(db.pragma("user_version"))
+
+
+def _rewrite(writer: apsw.Connection) -> None:
+    writer.execute("VACUUM")
+    writer.pragma("user_version", 0)
+
+
+def _make(path: Path) -> None:
+    """An empty file for its owner alone, when there is none."""
+    if path.exists():
+        return
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        sync_directory(path.parent)
+    except OSError as error:
+        raise StorageError(
+            "DATA_DIRECTORY_UNUSABLE",
+            f"{path} cannot be made ({error.strerror}); make its directory writable for this user",
+        ) from error
 
 
 def _connected(path: Path, vfs: str, flags: int) -> apsw.Connection:
@@ -188,4 +225,6 @@ def _prepare(writer: apsw.Connection) -> None:
     ):
         writer.pragma(name, value)
     migrate(writer)
+    if _owes_rewriting(writer):
+        _rewrite(writer)
     writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

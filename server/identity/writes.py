@@ -28,6 +28,7 @@ from server.identity.records import (
     RequestStamp,
 )
 from server.identity.roster import GONE, Person
+from server.identity.store import owe_rewriting
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,7 @@ def delete(
     requests.forget_person(db, subject.gallery_key, name.identity_id)
     if not db.execute("SELECT EXISTS (SELECT 1 FROM templates WHERE gallery_key = ?)", (subject.gallery_key,)).get:
         subject = replace(subject, fingerprint="")
+    owe_rewriting(db)
     change = _logged(db, subject, ChangeKind.DELETED, at_ns)
     receipt = DeletionReceipt(str(name), len(removed), at_ns, change.revision, request.payload)
     db.execute(
