@@ -12,7 +12,7 @@ import io
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,6 +55,7 @@ class Checkpoint:
         progress: how far it has come.
         network: the network's state_dict.
         optimiser: the optimiser's state_dict.
+        classifier: the state_dict of the warm start's classifier; empty without one.
     """
 
     recipe: Recipe
@@ -62,6 +63,7 @@ class Checkpoint:
     progress: Progress
     network: Mapping[str, Any]
     optimiser: Mapping[str, Any]
+    classifier: Mapping[str, Any] = field(default_factory=dict)
 
 
 class WriteBytes(Protocol):
@@ -146,6 +148,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         Progress(**values["progress"]),
         values["network"],
         values["optimiser"],
+        values.get("classifier", {}),
     )
 
 
@@ -178,4 +181,5 @@ def _content(checkpoint: Checkpoint) -> dict[str, object]:
         "progress": {name: getattr(progress, name) for name in progress.__slots__},
         "network": dict(checkpoint.network),
         "optimiser": dict(checkpoint.optimiser),
+        "classifier": dict(checkpoint.classifier),
     }

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from trainer.data.augment import Augmentation
 from trainer.data.sampler import BatchShape
 from trainer.errors import RecipeError
+from trainer.loss.classification import WarmStart
 from trainer.loss.collapse import CollapseRule
 from trainer.loss.compatible import Compatibility
 from trainer.loss.mining import Mining
@@ -119,6 +120,7 @@ class Recipe:
         augmentation: what happens to the crops.
         validation: how the run is watched.
         collapse: when the alarm stops it.
+        warm_start: the first steps, with softmax instead of triplets.
         compatible: the older model whose embeddings the network's can be compared with; None for a network of its own.
         checkpoint_every: steps between two checkpoints.
         seed: decides everything that chance decides.
@@ -135,6 +137,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     validation: Validation = field(default_factory=Validation)
     collapse: CollapseRule = field(default_factory=CollapseRule)
+    warm_start: WarmStart = field(default_factory=WarmStart)
     compatible: Compatibility | None = None
     checkpoint_every: int = 50
     seed: int = 0

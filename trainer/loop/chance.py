@@ -16,6 +16,7 @@ class Purpose(IntEnum):
     NETWORK = 12
     HOLD_OUT = 13
     MIXED_MINING = 14
+    CLASSIFIER = 15
 
 
 def seed_for(seed: int, purpose: Purpose, *place: int) -> int:

@@ -33,6 +33,7 @@ from trainer.loop.listeners import Listener
 from trainer.loop.optimiser import make_optimiser
 from trainer.loop.step import Stepper, StepResult, place_of
 from trainer.loop.world import World
+from trainer.loss.classification import make_classifier
 from trainer.loss.collapse import CollapseAlarm
 from trainer.models.build import Architecture, architecture, build
 from trainer.models.weights import load_weights
@@ -116,11 +117,15 @@ class Run:
         self.targets = self._embedded_by_older(self.training)
         self.held_out_targets = self._embedded_by_older(self.held_out)
         self.network = _initial_network(recipe, setting)
-        self.optimiser = make_optimiser(self.network, recipe.optimiser)
+        self.classifier = self._classifier()
+        trained = nn.ModuleList([self.network, *([self.classifier] if self.classifier else [])])
+        self.optimiser = make_optimiser(trained, recipe.optimiser)
         self.progress = Progress()
         if checkpoint is not None:
             self.network.load_state_dict(dict(checkpoint.network))
             self.optimiser.load_state_dict(dict(checkpoint.optimiser))
+            if self.classifier:
+                self.classifier.load_state_dict(dict(checkpoint.classifier))
             self.progress = checkpoint.progress
 
     def go(self, listeners: Sequence[Listener] = ()) -> Outcome:
@@ -132,7 +137,8 @@ class Run:
             DatasetError: when a crop cannot be read.
             StorageFullError: when a checkpoint doesn't fit on the disk.
         """
-        stepper = Stepper(self.recipe, self.network, self.optimiser, self.architecture.pixels, self.setting.world)
+        pixels, world = self.architecture.pixels, self.setting.world
+        stepper = Stepper(self.recipe, self.network, self.optimiser, pixels, world, self.classifier)
         rule = self.recipe.collapse
         alarm = CollapseAlarm(rule, self.recipe.mining, self.recipe.margin, self.progress.collapsed_steps)
         end = End.STEPS_DONE
@@ -187,6 +193,13 @@ class Run:
             )
         return embeddings
 
+    def _classifier(self) -> nn.Linear | None:
+        if not self.recipe.warm_start.steps:
+            return None
+        torch.manual_seed(seed_for(self.recipe.seed, Purpose.CLASSIFIER))
+        classifier = make_classifier(self.recipe.network.dimension, len(self.training.identities))
+        return classifier.to(self.setting.device)
+
     def _reader(self) -> CropReader:
         found = self.architecture
         return CropReader(self.training, found.height, found.width, self.recipe.augmentation, self.recipe.seed)
@@ -238,7 +251,12 @@ class Run:
             StorageFullError: when the disk is full; the old checkpoint is untouched.
         """
         content = Checkpoint(
-            self.recipe, self.data, self.progress, self.network.state_dict(), self.optimiser.state_dict()
+            self.recipe,
+            self.data,
+            self.progress,
+            self.network.state_dict(),
+            self.optimiser.state_dict(),
+            self.classifier.state_dict() if self.classifier else {},
         )
         save_checkpoint(self.setting.folder / name, content)
 

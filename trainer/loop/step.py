@@ -17,11 +17,12 @@ from trainer.loop.chance import Purpose, generator_for, seed_for
 from trainer.loop.optimiser import learning_rate, set_learning_rate
 from trainer.loop.world import World, chunk_sizes, share
 from trainer.loss.chunked import backward_chunks, embed_chunks
+from trainer.loss.classification import classification_loss
 from trainer.loss.collapse import spread
 from trainer.loss.compatible import CompatibleLoss, TripletRule, compatible_loss
 from trainer.loss.distance import squared_l2
 from trainer.loss.mining import mine
-from trainer.loss.triplet import TripletLoss, triplet_loss
+from trainer.loss.triplet import triplet_loss
 from trainer.models.layers import device_of
 from trainer.recipe import Precision, Recipe
 
@@ -31,9 +32,9 @@ class StepResult:
     """What one step did.
 
     Attributes:
-        loss: mean hinge of the active triplets of the network itself.
+        loss: mean hinge of the active triplets of the network itself; in the warm start the cross entropy.
         active_share: share of the anchor-positive pairs (with the hardest mining: of the anchors) of the batch that
-            have an active triplet, 0..1.
+            have an active triplet, 0..1; in the warm start the share of faces that are taken for somebody else.
         triplets: how many were mined.
         spread: of the batch's embeddings, 0 (one point) .. 1.
         regression: mean squared L2 distance to the older model's embeddings; 0 for a network of its own.
@@ -92,6 +93,15 @@ def place_of(faces: int, chunk: int, world: World) -> Place:
 
 
 @dataclass(frozen=True, slots=True)
+class _Own:
+    """The loss of the network itself."""
+
+    value: Tensor
+    active_share: float
+    triplets: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stepper:
     """Takes steps.
 
@@ -101,6 +111,7 @@ class Stepper:
         optimiser: of its weights.
         pixels: the network's wish.
         world: who trains along.
+        classifier: of the warm start; its weights are among the optimiser's.
     """
 
     recipe: Recipe
@@ -108,6 +119,7 @@ class Stepper:
     optimiser: torch.optim.Optimizer
     pixels: PixelSpec
     world: World
+    classifier: nn.Linear | None = None
 
     def step(self, step: int, images: Tensor, labels: Tensor, targets: Tensor | None = None) -> StepResult:
         """One step.
@@ -131,10 +143,10 @@ class Stepper:
         precision = precision_of(self.recipe.precision, device)
         embedded = embed_chunks(self.network, inputs, len(place.mine), precision)
         everyone = self.world.gather(embedded.embeddings, place.counts).requires_grad_()
-        loss, considered = self._loss(step, everyone, labels.to(device))
+        loss = self._own(step, everyone, labels.to(device))
         older = self._older(step, everyone, targets, labels)
         total = loss.value + older.value
-        gradient = _gradient(total, everyone)
+        gradient = self._gradient(total, everyone)
         backward_chunks(self.network, inputs, embedded, gradient[place.rows], precision=precision)
         self.world.sum_gradients(self.network)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip_norm)
@@ -145,7 +157,7 @@ class Stepper:
         self.world.average_statistics(self.network)
         return StepResult(
             loss=loss.value.item(),
-            active_share=loss.active / max(considered, 1),
+            active_share=loss.active_share,
             triplets=loss.triplets,
             spread=spread(everyone),
             regression=older.regression,
@@ -164,7 +176,11 @@ class Stepper:
 
         return inputs
 
-    def _loss(self, step: int, embeddings: Tensor, labels: Tensor) -> tuple[TripletLoss, int]:
+    def _own(self, step: int, embeddings: Tensor, labels: Tensor) -> _Own:
+        warm_start = self.recipe.warm_start
+        if self.classifier is not None and step < warm_start.steps:
+            told = classification_loss(embeddings, labels, self.classifier, warm_start.scale)
+            return _Own(told.value, told.mistaken / len(labels), 0)
         distances = squared_l2(embeddings, embeddings)
         mined = mine(
             self.recipe.mining,
@@ -173,7 +189,19 @@ class Stepper:
             margin=self.recipe.margin,
             generator=generator_for(self.recipe.seed, Purpose.MINING, step),
         )
-        return triplet_loss(distances, mined.triplets, self.recipe.margin), mined.considered
+        loss = triplet_loss(distances, mined.triplets, self.recipe.margin)
+        return _Own(loss.value, loss.active / max(mined.considered, 1), loss.triplets)
+
+    def _gradient(self, loss: Tensor, embeddings: Tensor) -> Tensor:
+        """The gradient with respect to the embeddings; the classifier's goes to its weights.
+
+        Every process has all embeddings, and so the classifier's whole gradient.
+        """
+        weights = [] if self.classifier is None else [self.classifier.weight]
+        gradient, *rest = torch.autograd.grad(loss, [embeddings, *weights], allow_unused=True)
+        for weight, part in zip(weights, rest, strict=True):
+            weight.grad = part
+        return gradient
 
     def _older(self, step: int, embeddings: Tensor, targets: Tensor | None, labels: Tensor) -> CompatibleLoss:
         how = self.recipe.compatible
@@ -193,11 +221,6 @@ class Stepper:
                 f"learning rate ({self.recipe.optimiser.learning_rate}) and begin again from the last "
                 "checkpoint's weights",
             )
-
-
-def _gradient(loss: Tensor, embeddings: Tensor) -> Tensor:
-    (gradient,) = torch.autograd.grad(loss, embeddings)
-    return gradient
 
 
 def precision_of(precision: Precision, device: torch.device) -> Callable[[], AbstractContextManager[object]]:

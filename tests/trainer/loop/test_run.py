@@ -18,6 +18,7 @@ from trainer.errors import CheckpointError, CollapseError, DatasetError, RecipeE
 from trainer.loop.listeners import JsonLines
 from trainer.loop.run import BEST, LAST, End, Run, Setting, Start
 from trainer.loop.world import Alone
+from trainer.loss.classification import WarmStart
 from trainer.loss.collapse import CollapseRule
 from trainer.loss.compatible import Compatibility
 from trainer.models.build import build
@@ -160,6 +161,52 @@ def test_initial_weights_are_taken_over(faces, tmp_path):
     tensors = build("nns2", dimension=64).state_dict()
     run = Run(RECIPE, setting(faces, tmp_path, weights=tuple(tensors.items())))
     assert same(run.network.state_dict(), tensors)
+
+
+WARM = dataclasses.replace(
+    RECIPE, warm_start=WarmStart(steps=4), augmentation=Augmentation.none(), validation=Validation(2, 30, 0.1)
+)
+
+
+def losses(path):
+    return [json.loads(line) for line in path.read_text().splitlines() if "loss" in line]
+
+
+def test_a_warm_start_learns_who_is_who_before_triplets_take_over(faces, tmp_path):
+    log = JsonLines(tmp_path / "log.jsonl", done=0)
+    recipe = dataclasses.replace(WARM, steps=12, warm_start=WarmStart(steps=10), checkpoint_every=12)
+    Run(recipe, setting(faces, tmp_path / "run")).go([log])
+    log.close()
+    steps = losses(tmp_path / "log.jsonl")
+    assert steps[9]["loss"] < 0.7 * steps[0]["loss"]
+    assert [step["triplets"] == 0 for step in steps[:10]] == [True] * 10
+    assert steps[10]["loss"] < 0.4  # a hinge, and no cross entropy
+
+
+def test_a_run_resumes_in_its_warm_start_bit_for_bit(faces, tmp_path):
+    class Stop(BaseException):
+        pass
+
+    class Stopper:
+        def on_step(self, step, result, faces_per_second):
+            if step == 3:
+                raise Stop
+
+        def on_validation(self, step, result):
+            pass
+
+        def close(self):
+            pass
+
+    Run(WARM, setting(faces, tmp_path / "whole")).go()
+    with pytest.raises(Stop):
+        Run(WARM, setting(faces, tmp_path / "parts")).go([Stopper()])
+    resumed = Run(WARM, setting(faces, tmp_path / "parts", start=Start.RESUME))
+    assert resumed.progress.step == 2
+    resumed.go()
+    whole, parts = (load_checkpoint(tmp_path / name / LAST) for name in ("whole", "parts"))
+    assert same(whole.network, parts.network)
+    assert same(whole.classifier, parts.classifier)
 
 
 def older(images):
