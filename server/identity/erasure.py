@@ -1,9 +1,9 @@
 """Getting what was deleted out of the files.
 
 SQLite's secure_delete zeroes a deleted cell where it lies, but balancing the trees has now and then left a copy in the
-gap of another page (seen for 10 of 3,000 rows), and the write-ahead log holds pages from before. So the log is emptied right after a deletion, and the database
-file is rewritten without gaps (VACUUM: a second for 100,000 people) as soon as nobody writes, at the latest half a
-minute later, when the store is closed, or when it is opened after a crash.
+gap of another page (seen for 10 of 3,000 rows), and the write-ahead log holds pages from before. So the log is emptied
+right after a deletion, and the database file is rewritten without gaps (VACUUM: a second for 100,000 people) as soon
+as nobody writes, at the latest half a minute later, when the store is closed, or when it is opened after a crash.
 """
 
 from __future__ import annotations
