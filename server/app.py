@@ -228,6 +228,8 @@ def _add_services(late: LateServices, parts: Parts) -> None:
         target_far=settings.target_far,
         metrics=parts.metrics,
     )
+    for name in parts.galleries.names():
+        gallery.count_people(name)
     started_ns = time.monotonic_ns()
     info = ServerServicer(
         fixed=_info(parts, limits),

@@ -238,6 +238,10 @@ class Galleries:
 
     # Reads
 
+    def names(self) -> tuple[GalleryName, ...]:
+        """Every gallery that has, or had, somebody."""
+        return tuple(self._live)
+
     def search(self, gallery: GalleryName, embeddings: Embeddings, *, limit: int) -> GallerySearch:
         """The nearest people to each face, whatever the distance; nobody in a gallery that is empty.
 

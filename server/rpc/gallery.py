@@ -76,6 +76,7 @@ class GalleryServicer(gallery_pb2_grpc.GalleryServiceServicer):
             raise
         for photo in enrolled.photos:
             self._metrics.photos.labels(photo.refusal.value if photo.refusal else "accepted").inc()
+        await self._run(lambda: self.count_people(wanted.gallery))
         return gallery_pb2.EnrolIdentityResponse(
             identity=wire.identity_message(enrolled.receipt.identity),
             photos=wire.outcome_messages(enrolled.photos),
@@ -135,6 +136,7 @@ class GalleryServicer(gallery_pb2_grpc.GalleryServiceServicer):
         name = IdentityName.parse(request.name)
         stamp = _stamp(request.request_id, f"delete\n{name}")
         receipt = await self._run(lambda: self._galleries.delete(name, request=stamp, at_ns=time.time_ns()))
+        await self._run(lambda: self.count_people(name.gallery))
         return gallery_pb2.DeleteIdentityResponse(
             receipt=gallery_pb2.DeletionReceipt(
                 name=receipt.name,
@@ -183,6 +185,10 @@ class GalleryServicer(gallery_pb2_grpc.GalleryServiceServicer):
             index_base_count=found.index_base_count,
             index_delta_count=found.index_delta_count,
         )
+
+    def count_people(self, gallery: GalleryName) -> None:
+        """Tells the metrics how many people a gallery holds."""
+        self._metrics.identities.labels(str(gallery)).set(self._galleries.statistics(gallery).identity_count)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
