@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.real_data import data_folder
 from tests.server_process import MODELS, models_are_there
+
+# No test asserts a time: the machines that run them are shared.
+settings.register_profile("facestream", deadline=None)
+settings.load_profile("facestream")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
