@@ -15,6 +15,7 @@ from facestream.v1 import server_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from tests.e2e.conftest import GALLERY, KNOWN
+from tests.e2e.deaf import Deaf
 from tests.e2e.raw import RawStream, config, connected, frame, names_in, picture, refusal_in, refusal_of, streaming
 from tests.server_process import PROJECT
 
@@ -73,54 +74,20 @@ def memory(server):
     return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
 
-class Deaf:
-    """A camera that sends frames as fast as they are taken and reads no answer."""
-
-    def __init__(self, stubs, image, frames):
-        self.sent = 0
-        self._image, self._frames = image, frames
-        self._stop = threading.Event()
-        self.call = stubs.recognition.StreamRecognize(self._messages(), timeout=2 * PATIENCE_S)
-
-    def _messages(self):
-        yield config("deaf")
-        for number in range(1, self._frames + 1):
-            if self._stop.is_set():
-                return
-            self.sent = number
-            yield frame(number, self._image)
-
-    def wait_until_stuck(self):
-        """Waits until nothing was taken for a second."""
-        seen, since = -1, time.monotonic()
-        deadline = since + PATIENCE_S
-        while time.monotonic() - since < 1:
-            assert time.monotonic() < deadline, f"{self.sent} frames went out and nobody stopped them"
-            if self.sent != seen:
-                seen, since = self.sent, time.monotonic()
-            time.sleep(0.05)
-
-    def close(self):
-        self._stop.set()
-        self.call.cancel()
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory from Linux's /proc")
 def test_a_client_that_never_reads_stops_itself_alone_and_costs_little_memory(real_server, stubs, known_face):
-    junk = picture(bytes(20_000), codec=77)  # a long answer for each: the answers pile up fast
     frames = 1_000_000  # twenty gigabytes, if anybody kept them
     before = memory(real_server)
-    with connected(real_server.address) as own:
-        deaf = Deaf(own, junk, frames)
-        try:
-            deaf.wait_until_stuck()
-            assert deaf.sent < frames
-            with streaming(stubs, "other", gallery=GALLERY) as other:
-                for number in range(1, 11):
-                    assert names_in(other.ask(number, picture(known_face)).result) == {KNOWN}
-            assert memory(real_server) - before < 64 * MEGABYTE
-        finally:
-            deaf.close()
+    deaf = Deaf(real_server.address, frames)
+    try:
+        deaf.wait_until_stuck()
+        assert deaf.sent < frames
+        with streaming(stubs, "other", gallery=GALLERY) as other:
+            for number in range(1, 11):
+                assert names_in(other.ask(number, picture(known_face)).result) == {KNOWN}
+        assert memory(real_server) - before < 64 * MEGABYTE
+    finally:
+        deaf.close()
     until(lambda: open_streams(stubs) == 0, "the deaf camera's stream was closed")
 
 
