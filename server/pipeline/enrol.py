@@ -190,6 +190,7 @@ def refuse_inconsistent(photos: Sequence[JudgedPhoto], threshold: float) -> list
     templates = [photo.template for photo in photos if photo.template is not None]
     embeddings = np.stack([template.embedding for template in templates])
     distances = np.maximum(0, 2 - 2 * embeddings @ embeddings.T)
+    np.fill_diagonal(distances, 0)  # rounding must not decide between two
     medoid = int(np.argmin(distances.sum(axis=1)))
     for i, distance in zip(accepted, distances[medoid], strict=True):
         if distance > threshold:

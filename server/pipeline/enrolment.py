@@ -92,12 +92,16 @@ class Enroller:
             ConflictError: the request id was used for something else.
         """
         digest = request.digest()
-        replay = self.galleries.replay(request.request_id, digest) if request.request_id else None
-        if replay is not None and isinstance(replay.receipt, EnrolReceipt):
-            return Enrolled(replay.receipt, _outcomes_from(replay.payload))
+        before = self._answered(request.request_id, digest)
+        if before is not None:
+            return before
         photos = self._judge(request)
         templates = [photo.template for photo in photos if photo.template is not None]
         if not templates:
+            # An equal request may have been done meanwhile: then it is its photographs that are there already.
+            meanwhile = self._answered(request.request_id, digest)
+            if meanwhile is not None:
+                return meanwhile
             raise _nothing_usable(photos)
         stamp = RequestStamp(request.request_id, digest, _outcomes_to(photos))
         receipt = self.galleries.enrol(
@@ -110,6 +114,12 @@ class Enroller:
         )
         # Of two equal requests at once the second gets the answer of the first.
         return Enrolled(receipt, _outcomes_from(receipt.payload) if receipt.replayed else tuple(photos))
+
+    def _answered(self, request_id: str, digest: str) -> Enrolled | None:
+        replay = self.galleries.replay(request_id, digest) if request_id else None
+        if replay is None or not isinstance(replay.receipt, EnrolReceipt):
+            return None
+        return Enrolled(replay.receipt, _outcomes_from(replay.payload))
 
     def _judge(self, request: EnrolmentRequest) -> list[JudgedPhoto]:
         photos = [judge(photo, self.vision, self.rule, self.limits) for photo in request.photos]
