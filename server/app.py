@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import cast
@@ -22,7 +22,7 @@ from facestream.v1 import gallery_pb2_grpc, recognition_pb2_grpc, server_pb2, se
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
-from server.errors import ConflictError, InvalidInputError
+from server.errors import ConflictError, InvalidInputError, ModelError
 from server.identity.gallery import Galleries
 from server.inference.load import Runtime
 from server.pipeline.enrol import EnrolmentRule
@@ -147,23 +147,21 @@ async def _parts(settings: Settings, metrics: Metrics) -> AsyncIterator[Parts]:
     loop = asyncio.get_running_loop()
     cores = os.cpu_count() or 1
     # As many threads beside the frames' for writes and searches, which wait for the disk and never for a frame.
-    frames = ThreadPoolExecutor(settings.workers or cores, "frame")
-    writes = ThreadPoolExecutor(16, "gallery")
-    with frames, writes:
+    with ExitStack() as undo:
+        frames = undo.enter_context(ThreadPoolExecutor(settings.workers or cores, "frame"))
+        writes = undo.enter_context(ThreadPoolExecutor(16, "gallery"))
         loaded = await loop.run_in_executor(frames, _load_models, settings, cores)
+        undo.callback(loaded.close)
         fingerprint, dimension = loaded.vision.fingerprint, loaded.vision.embedder.dimension
         galleries = await loop.run_in_executor(
             writes, lambda: Galleries.open(settings.data_dir, fingerprint=fingerprint, dimension=dimension)
         )
+        undo.callback(galleries.close)
         exporter, _ = _start_exporter(settings.metrics_listen, metrics)
+        undo.callback(exporter.server_close)
+        undo.callback(exporter.shutdown)
         _log.info("metrics on port %d", exporter.server_port, extra={"metrics_port": exporter.server_port})
-        try:
-            yield Parts(settings, loaded, galleries, frames, writes, metrics, Streams(settings.max_streams))
-        finally:
-            exporter.shutdown()
-            exporter.server_close()
-            galleries.close()
-            loaded.close()
+        yield Parts(settings, loaded, galleries, frames, writes, metrics, Streams(settings.max_streams))
 
 
 def _load_models(settings: Settings, cores: int) -> LoadedVision:
@@ -177,7 +175,15 @@ def _load_models(settings: Settings, cores: int) -> LoadedVision:
         max_batch=settings.max_batch,
         detect_side=settings.detect_side,
     )
-    return load_vision(choice, say=lambda model: _log.info("loaded %s", model))
+    loaded = load_vision(choice, say=lambda model: _log.info("loaded %s", model))
+    if not loaded.operating_points:
+        loaded.close()
+        raise ModelError(
+            "THRESHOLDS_MISSING",
+            f"the manifest of {settings.embedder} has no operating points, so that nobody could be named: measure them "
+            "with `make bench-accuracy` and write them in, as docs/models.md shows",
+        )
+    return loaded
 
 
 def _start_exporter(address: str, metrics: Metrics) -> tuple[WSGIServer, threading.Thread]:

@@ -60,7 +60,7 @@ class LoadedVision:
 
     Attributes:
         vision: ready to use.
-        operating_points: of the embedder.
+        operating_points: of the embedder; none when they were never measured.
         models: all of them, for information and for closing.
     """
 
@@ -82,7 +82,7 @@ def load_vision(choice: ModelChoice, *, say: Callable[[str], None]) -> LoadedVis
         say: told of each model that is ready.
 
     Raises:
-        ModelError: a model is missing, damaged, of the wrong kind, or has no measured thresholds.
+        ModelError: a model is missing, damaged or of the wrong kind.
     """
     detector = _load(choice, choice.detector)
     embedder = _load(choice, choice.embedder)
