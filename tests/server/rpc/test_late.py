@@ -1,0 +1,61 @@
+"""Until the models are loaded every call is told to wait; afterwards it is served."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from facestream.v1 import recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
+
+from server.rpc.info import ServerServicer
+from server.rpc.late import LateServices
+from tests.server.rpc.served import refused_by, served
+
+
+@pytest.fixture
+def late():
+    services = LateServices()
+    fixed = server_pb2.GetServerInfoResponse(version="1.2.3")
+    servicer = ServerServicer(fixed=fixed, uptime_ns=lambda: 61_500_000_000, open_streams=lambda: 4)
+    server_pb2_grpc.add_ServerServiceServicer_to_server(servicer, services)
+    return services
+
+
+@pytest.fixture
+def channel_to(late, metrics):
+    return served(lambda server: server.add_generic_rpc_handlers((late,)), metrics)
+
+
+async def test_before_opening_unary_calls_and_streams_are_unavailable(channel_to):
+    async with channel_to as channel:
+        info = server_pb2_grpc.ServerServiceStub(channel).GetServerInfo(server_pb2.GetServerInfoRequest())
+        config = recognition_pb2.StreamRecognizeRequest(config=recognition_pb2.StreamConfig(camera="door"))
+        stream = recognition_pb2_grpc.RecognitionServiceStub(channel).StreamRecognize(iter([config]))
+        for call in (info, stream.read()):
+            refusal = await refused_by(call)
+            assert (refusal.code, refusal.reason) == ("UNAVAILABLE", "SERVER_STARTING")
+
+
+async def test_after_opening_calls_are_served_over_the_same_connection(channel_to, late):
+    async with channel_to as channel:
+        stub = server_pb2_grpc.ServerServiceStub(channel)
+        await refused_by(stub.GetServerInfo(server_pb2.GetServerInfoRequest()))
+        late.open()
+        info = await stub.GetServerInfo(server_pb2.GetServerInfoRequest())
+    assert (info.version, info.uptime.seconds, info.uptime.nanos, info.open_streams) == ("1.2.3", 61, 500_000_000, 4)
+
+
+async def test_after_opening_a_method_that_is_not_there_is_unimplemented(channel_to, late):
+    late.open()
+    async with channel_to as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await channel.unary_unary("/facestream.v1.ServerService/Nothing")(b"")
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_what_is_fixed_is_not_changed_by_answers(channel_to, late):
+    late.open()
+    async with channel_to as channel:
+        stub = server_pb2_grpc.ServerServiceStub(channel)
+        first = await stub.GetServerInfo(server_pb2.GetServerInfoRequest())
+        second = await stub.GetServerInfo(server_pb2.GetServerInfoRequest())
+    assert first == second
