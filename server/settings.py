@@ -58,10 +58,10 @@ class Settings(BaseSettings):
         description="detector that places the landmarks of found faces anew before alignment; empty for none",
     )
     embedder: str = Field("sface/2021dec", description="model that embeds faces")
-    runtime: Literal["onnxruntime", "openvino", "openvino-bf16"] = Field(
-        "openvino",
+    runtime: Literal["auto", "onnxruntime", "openvino", "openvino-bf16"] = Field(
+        "auto",
         description="what runs the networks: onnxruntime anywhere, openvino faster on x86, openvino-bf16 faster still "
-        "on processors with AVX-512 BF16 or AMX",
+        "on processors with AVX-512 BF16 or AMX; auto takes openvino, in bf16 for the embedder where the processor can",
     )
     threads: int = Field(0, ge=0, le=512, description="threads of one network; 0 means one per core")
     workers: int = Field(0, ge=0, le=512, description="frames worked on at the same time; 0 means one per core")

@@ -108,6 +108,13 @@ def _compile(manifest: Manifest, weights: bytes, precision: Precision, threads: 
         raise unreadable(manifest, "openvino", error) from error
 
 
+def computes_bf16() -> bool:
+    """Whether this processor computes in bfloat16."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def check_precision(capabilities: Sequence[str], precision: Precision) -> None:
     """Passes a precision that a processor with these OpenVINO capabilities computes in.
 

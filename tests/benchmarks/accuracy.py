@@ -76,7 +76,7 @@ def main() -> None:
     """Parses, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
-    parser.add_argument("--runtime", default="openvino", choices=[runtime.value for runtime in Runtime])
+    parser.add_argument("--runtime", default="auto", choices=[runtime.value for runtime in Runtime])
     parser.add_argument("--detector", choices=DETECTORS, action="append", help="only these")
     parser.add_argument("--embedder", choices=EMBEDDERS, action="append", help="only these")
     parser.add_argument("--write-thresholds", action="store_true", help=f"write {OPERATING_POINTS_FILE.name}")

@@ -9,6 +9,7 @@ import pytest
 
 from server.errors import InvalidInputError, ModelError
 from server.inference.load import Runtime, load_backend
+from server.inference.openvino import computes_bf16
 from server.models.tiny import embedder_outputs
 
 
@@ -50,3 +51,10 @@ def test_an_unknown_runtime_names_the_known_ones():
     with pytest.raises(InvalidInputError, match="onnxruntime, openvino, openvino-bf16") as caught:
         Runtime.parse("abacus")
     assert caught.value.reason == "RUNTIME_UNKNOWN"
+
+
+def test_auto_runs_detectors_in_float32_and_embedders_as_fast_as_the_processor_can(embedder, detector):
+    _, embedding = load_backend(embedder, runtime=Runtime.AUTO, threads=1)
+    _, detecting = load_backend(detector, runtime=Runtime.AUTO, threads=1)
+    assert detecting.name == "openvino-cpu-f32"
+    assert embedding.name == ("openvino-cpu-bf16" if computes_bf16() else "openvino-cpu-f32")
