@@ -10,7 +10,7 @@ import pytest
 from server.errors import InvalidInputError, ModelError
 from server.inference.load import Runtime, load_backend
 from server.inference.openvino import computes_bf16
-from server.models.tiny import embedder_outputs
+from server.models.tiny import embedder_outputs, write_tiny_detector
 
 
 def test_a_folder_becomes_its_manifest_and_a_backend(embedder):
@@ -53,7 +53,8 @@ def test_an_unknown_runtime_names_the_known_ones():
     assert caught.value.reason == "RUNTIME_UNKNOWN"
 
 
-def test_auto_runs_detectors_in_float32_and_embedders_as_fast_as_the_processor_can(embedder, detector):
+def test_auto_runs_detectors_in_float32_and_embedders_as_fast_as_the_processor_can(embedder, tmp_path):
+    detector = write_tiny_detector(tmp_path)
     _, embedding = load_backend(embedder, runtime=Runtime.AUTO, threads=1)
     _, detecting = load_backend(detector, runtime=Runtime.AUTO, threads=1)
     assert detecting.name == "openvino-cpu-f32"
