@@ -32,7 +32,7 @@ class GraphShape:
     """
 
     dimension: int
-    links: int = 24
+    links: int = 32
     build_width: int = 200
 
 

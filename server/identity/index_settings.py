@@ -10,7 +10,7 @@ class IndexSettings:
     """Bounds of the index. The defaults were measured with 128-d embeddings on 2 cores (tests/benchmarks/gallery.py).
 
     Attributes:
-        exact_limit: a gallery of at most so many templates is compared one by one (0.5 ms at 20,000).
+        exact_limit: a gallery of at most so many templates is compared one by one: nothing is missed (1.1 ms at 50,000).
         links: neighbours per template in the graph (HNSW's M).
         build_width: candidates while a template is linked (HNSW's efConstruction).
         delta_limit: templates beside the graph that are always tolerated.
@@ -20,8 +20,8 @@ class IndexSettings:
         build_threads: threads that build; they compete with recognition.
     """
 
-    exact_limit: int = 20_000
-    links: int = 24
+    exact_limit: int = 50_000
+    links: int = 32
     build_width: int = 200
     delta_limit: int = 4_096
     delta_share: float = 0.05
