@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -166,13 +167,13 @@ class GroupCommit(Generic[Change]):
             db.execute("BEGIN IMMEDIATE")
             for write in batch:
                 try:
-                    with db:  # a savepoint
+                    with _savepoint(db):
                         outcome = write.job(db)
                     outcomes.append((write, outcome))
-                except _OWN_FAULT as error:
+                except apsw.Error as error:
+                    if not isinstance(error, _OWN_FAULT):
+                        raise
                     write.done.set_exception(StorageError("STORAGE_REFUSED", f"not stored: {error}"))
-                except apsw.Error:
-                    raise
                 except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to who asked
                     write.done.set_exception(error)
             db.execute("COMMIT")
@@ -192,3 +193,16 @@ class GroupCommit(Generic[Change]):
             _logger.error("the store takes no more writes", extra={"reason": error.reason})
         for write in waiting:
             write.done.set_exception(error)
+
+
+@contextmanager
+def _savepoint(db: apsw.Connection) -> Iterator[None]:
+    """Takes back what was done inside when it raises, unless SQLite has taken back everything already."""
+    db.execute("SAVEPOINT write")
+    try:
+        yield
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK TO write; RELEASE write")
+        raise
+    db.execute("RELEASE write")

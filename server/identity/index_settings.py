@@ -10,7 +10,7 @@ class IndexSettings:
     """Bounds of the index. The defaults were measured with 128-d embeddings on 2 cores (tests/benchmarks/gallery.py).
 
     Attributes:
-        exact_limit: a gallery of at most so many templates is compared one by one: nothing is missed (1.1 ms at 50,000).
+        exact_limit: a gallery of at most so many templates is compared one by one (1.1 ms at 50,000, none missed).
         links: neighbours per template in the graph (HNSW's M).
         build_width: candidates while a template is linked (HNSW's efConstruction).
         delta_limit: templates beside the graph that are always tolerated.

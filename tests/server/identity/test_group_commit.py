@@ -170,3 +170,17 @@ def test_a_fault_in_one_write_reaches_who_asked_and_the_thread_lives_on(gallerie
         )
     enrol(galleries, "Bob", unit(1, 1))
     assert names(galleries) == ["Bob"]
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_large_write_takes_the_whole_write_back(
+    disk: FaultyDisk, on_disk: Galleries
+) -> None:
+    enrol(on_disk, "Ada", unit(1, 1))
+    disk.full = True
+    large = [template(v, crop=bytes(5_000_000)) for v in unit(12, 2)]  # more than SQLite keeps in memory
+    with pytest.raises(StorageFullError):
+        on_disk.enrol(GALLERY, identity=None, display_name="Large", templates=large, at_ns=1)
+    disk.full = False
+    assert names(on_disk) == ["Ada"]
+    enrol(on_disk, "Bob", unit(1, 3))
+    assert names(on_disk) == ["Ada", "Bob"]
