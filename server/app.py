@@ -48,6 +48,8 @@ _SERVICES = (
     "facestream.v1.GalleryService",
     "facestream.v1.ServerService",
 )
+_MOST_LANES = 4
+"""Beyond a few, batches that run beside each other fight for the caches."""
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -165,13 +167,15 @@ async def _parts(settings: Settings, metrics: Metrics) -> AsyncIterator[Parts]:
 
 
 def _load_models(settings: Settings, cores: int) -> LoadedVision:
+    lanes = settings.lanes or min(cores, _MOST_LANES)
     choice = ModelChoice(
         models_dir=settings.models_dir,
         detector=settings.detector,
         landmarker=settings.landmarker,
         embedder=settings.embedder,
         runtime=Runtime(settings.runtime),
-        threads=settings.threads or cores,
+        threads=settings.threads or max(1, cores // lanes),
+        lanes=lanes,
         max_batch=settings.max_batch,
         detect_side=settings.detect_side,
     )
@@ -219,6 +223,7 @@ def _add_services(late: LateServices, parts: Parts) -> None:
         streams=parts.streams,
         limits=StreamLimits(
             target_far=settings.target_far,
+            frames_at_once=settings.frames_at_once,
             max_frame_age_ns=settings.max_frame_age_ms * 10**6,
             idle_timeout_s=settings.idle_timeout_s,
             drain_ns=round(settings.drain_s * 10**9),

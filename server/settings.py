@@ -63,7 +63,12 @@ class Settings(BaseSettings):
         description="what runs the networks: onnxruntime anywhere, openvino faster on x86, openvino-bf16 faster still "
         "on processors with AVX-512 BF16 or AMX; auto takes openvino, in bf16 for the embedder where the processor can",
     )
-    threads: int = Field(0, ge=0, le=512, description="threads of one network; 0 means one per core")
+    threads: int = Field(
+        0, ge=0, le=512, description="threads of one network; 0 means the cores shared out among lanes"
+    )
+    lanes: int = Field(
+        0, ge=0, le=64, description="batches that one network runs at once; 0 means one per core, at most 4"
+    )
     workers: int = Field(0, ge=0, le=512, description="frames worked on at the same time; 0 means one per core")
     max_batch: int = Field(32, ge=1, le=256, description="images that one network runs together at most")
     detect_side: int = Field(
@@ -77,6 +82,9 @@ class Settings(BaseSettings):
     )
     min_face_px: float = Field(16, ge=8, le=1000, description="smaller faces are left undecided, pixels")
     store_crops: bool = Field(default=True, description="keep the aligned crop of each photograph that is enrolled")
+    frames_at_once: int = Field(
+        2, ge=1, le=16, description="frames of one camera worked on at once; their answers keep their order"
+    )
     max_frame_age_ms: int = Field(1000, ge=10, le=60_000, description="frames that waited longer are dropped")
     max_image_bytes: int = Field(16 * 2**20, ge=2**10, le=2**28, description="encoded size of one image")
     max_image_pixels: int = Field(2**25, ge=2**12, le=2**28, description="width times height of one image")

@@ -148,6 +148,7 @@ def painted_choice(models_dir: Path) -> ModelChoice:
         embedder=EMBEDDER,
         runtime=Runtime.ONNXRUNTIME,
         threads=1,
+        lanes=1,
         max_batch=8,
         detect_side=640,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,9 @@ Tensors = tuple[NDArray[np.float32], ...]
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One caller's batch; `turn` is set when it is finished, or when its caller must lead."""
+    """One caller's batch and what became of it."""
 
     batch: NDArray[np.float32]
-    turn: threading.Event = field(default_factory=threading.Event)
     outputs: Tensors | None = None
     error: BaseException | None = None
 
@@ -32,36 +31,41 @@ class _Call:
 class CombiningBackend:
     """A backend that joins the calls which wait for it into one batch.
 
-    The first caller runs at once; those who come meanwhile wait, and run together when it is done: one of them leads
-    the next batch (Hendler et al. 2010, flat combining). An idle network adds no delay, a busy one gets full batches.
-    Only inputs of one size run together, in batches of a few fixed lengths. Outputs keep each caller's own length and
-    order. When a joined batch fails, each call runs alone, so that an error reaches only the caller whose it is.
+    A caller who finds a free lane runs at once; those who come meanwhile wait, and run together when a lane is free
+    again: one of them takes the others along (Hendler et al. 2010, flat combining). An idle network adds no delay, a
+    busy one gets full batches. Only inputs of one size run together, in batches of a few fixed lengths. Outputs keep
+    each caller's own length and order. When a joined batch fails, each call runs alone, so that an error reaches only
+    the caller whose it is.
 
-    Safe to call from many threads; the backend beneath is called by one thread at a time.
+    Safe to call from many threads; the backend beneath is called by as many threads at a time as it has lanes.
 
     Args:
         backend: runs the joined batches.
         max_batch: images in one batch; a single call that is larger runs alone.
+        lanes: batches that the backend runs at once.
     """
 
-    def __init__(self, backend: Backend, *, max_batch: int) -> None:
+    def __init__(self, backend: Backend, *, max_batch: int, lanes: int = 1) -> None:
         self.name = backend.name
         self._backend = backend
         self._max_batch = max_batch
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._waiting: list[_Call] = []
-        self._led = False
+        self._free = lanes
 
     def run(self, batch: NDArray[np.float32]) -> Tensors:
         """As `Backend.run`."""
         call = _Call(batch)
-        with self._lock:
+        with self._changed:
             self._waiting.append(call)
-            leads, self._led = not self._led, True
-        if not leads:
-            call.turn.wait()
-        if not call.finished:
-            self._lead()
+            while self._free == 0 and call in self._waiting:
+                self._changed.wait()
+            calls = self._taken(call)
+        if calls:
+            self._lead(calls)
+        with self._changed:
+            while not call.finished:
+                self._changed.wait()
         if call.error is not None:
             raise call.error
         assert call.outputs is not None
@@ -71,26 +75,25 @@ class CombiningBackend:
         """Closes the backend beneath."""
         self._backend.close()
 
-    def _lead(self) -> None:
-        """Runs the oldest waiting calls, the leader's own first, and hands the lead on."""
-        with self._lock:
-            calls = self._next()
-        self._run(calls)
-        with self._lock:
-            if self._waiting:
-                self._waiting[0].turn.set()
-            else:
-                self._led = False
+    def _lead(self, calls: Sequence[_Call]) -> None:
+        """Runs the calls and gives the lane back."""
+        try:
+            self._run(calls)
+        finally:
+            with self._changed:
+                self._free += 1
+                self._changed.notify_all()
 
-    def _next(self) -> list[_Call]:
-        """The oldest waiting calls of one input size, as many as fit a batch."""
-        shape = self._waiting[0].batch.shape[1:]
-        chosen: list[_Call] = []
-        size = 0
+    def _taken(self, own: _Call) -> list[_Call]:
+        """The leader's own call and others that fit its batch, the oldest first; nothing when its own is taken."""
+        if own not in self._waiting:
+            return []
+        self._free -= 1
+        chosen, size = [own], len(own.batch)
         for call in self._waiting:
-            if call.batch.shape[1:] != shape:
+            if call is own or call.batch.shape[1:] != own.batch.shape[1:]:
                 continue
-            if chosen and size + len(call.batch) > self._max_batch:
+            if size + len(call.batch) > self._max_batch:
                 break
             chosen.append(call)
             size += len(call.batch)
@@ -106,9 +109,6 @@ class CombiningBackend:
                     self._run([call])
             else:
                 calls[0].error = error
-        finally:
-            for call in calls:
-                call.turn.set()
 
     def _run_joined(self, calls: Sequence[_Call]) -> None:
         joined = calls[0].batch if len(calls) == 1 else np.concatenate([call.batch for call in calls])

@@ -39,7 +39,7 @@ class Runtime(Enum):
             ) from error
 
 
-def load_backend(folder: Path, *, runtime: Runtime, threads: int) -> tuple[Manifest, Backend]:
+def load_backend(folder: Path, *, runtime: Runtime, threads: int, lanes: int = 1) -> tuple[Manifest, Backend]:
     """The manifest of a model folder and a backend that runs its network.
 
     The weights reach the native library only when their hash is the manifest's.
@@ -48,6 +48,7 @@ def load_backend(folder: Path, *, runtime: Runtime, threads: int) -> tuple[Manif
         folder: NAME/VERSION in the models directory.
         runtime: what runs the network; there is no falling back to another.
         threads: that one batch is spread over, at least 1.
+        lanes: batches that run at once; ONNX Runtime shares its threads among as many as there are.
 
     Raises:
         ModelError: when the folder is missing, damaged or not what its manifest says.
@@ -58,13 +59,14 @@ def load_backend(folder: Path, *, runtime: Runtime, threads: int) -> tuple[Manif
         raise InvalidInputError("THREADS_INVALID", f"a backend needs at least 1 thread, not {threads}")
     manifest = load_manifest(folder)
     weights = verified_weights(folder, manifest)
-    return manifest, _open(manifest, weights, runtime, threads)
+    return manifest, _open(manifest, weights, runtime, (threads, lanes))
 
 
-def _open(manifest: Manifest, weights: bytes, runtime: Runtime, threads: int) -> Backend:
+def _open(manifest: Manifest, weights: bytes, runtime: Runtime, cores: tuple[int, int]) -> Backend:
+    threads, lanes = cores
     match runtime:
         case Runtime.AUTO:
-            return _open(manifest, weights, _fastest(manifest.kind), threads)
+            return _open(manifest, weights, _fastest(manifest.kind), cores)
         case Runtime.ONNXRUNTIME:
             from server.inference.onnx import OnnxBackend
 
@@ -74,7 +76,7 @@ def _open(manifest: Manifest, weights: bytes, runtime: Runtime, threads: int) ->
 
             bf16 = runtime is Runtime.OPENVINO_BF16
             precision = Precision.BFLOAT16 if bf16 else Precision.FLOAT32
-            return OpenVinoBackend(manifest, weights, precision=precision, threads=threads)
+            return OpenVinoBackend(manifest, weights, precision=precision, threads=threads, lanes=lanes)
 
 
 def _fastest(kind: Kind) -> Runtime:

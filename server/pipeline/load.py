@@ -31,7 +31,8 @@ class ModelChoice:
         landmarker: NAME/VERSION of the detector that places landmarks anew; "" for none.
         embedder: NAME/VERSION.
         runtime: what runs them.
-        threads: of one network.
+        threads: that one batch is spread over.
+        lanes: batches that one network runs at once.
         max_batch: images that one network runs together at most.
         detect_side: longer side to which images shrink for detection, pixels.
     """
@@ -42,6 +43,7 @@ class ModelChoice:
     embedder: str
     runtime: Runtime
     threads: int
+    lanes: int
     max_batch: int
     detect_side: int
 
@@ -110,8 +112,10 @@ def _fingerprint(models: Sequence[LoadedModel]) -> str:
 
 
 def _load(choice: ModelChoice, model: str) -> LoadedModel:
-    manifest, backend = load_backend(choice.models_dir / model, runtime=choice.runtime, threads=choice.threads)
-    return LoadedModel(manifest, CombiningBackend(backend, max_batch=choice.max_batch))
+    manifest, backend = load_backend(
+        choice.models_dir / model, runtime=choice.runtime, threads=choice.threads, lanes=choice.lanes
+    )
+    return LoadedModel(manifest, CombiningBackend(backend, max_batch=choice.max_batch, lanes=choice.lanes))
 
 
 def detector_of(model: LoadedModel, longest_side: int) -> Detector:

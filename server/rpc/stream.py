@@ -38,12 +38,14 @@ class StreamLimits:
 
     Attributes:
         target_far: when the camera asks for none.
+        frames_at_once: frames of one camera that are worked on at the same time.
         max_frame_age_ns: when the camera asks for none.
         idle_timeout_s: a stream that sends nothing for so long is ended.
         drain_ns: how long a stopping server answers what it holds.
     """
 
     target_far: float
+    frames_at_once: int
     max_frame_age_ns: int
     idle_timeout_s: float
     drain_ns: int
@@ -99,6 +101,7 @@ class CameraStream:
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _reading: bool = field(default=True, init=False)
     _last_sequence: int = field(default=0, init=False)
+    _newest_answered: asyncio.Event | None = field(default=None, init=False)
 
     async def run(self, requests: AsyncIterator[Request]) -> None:
         """Serves the stream until the camera ends it or the server drains.
@@ -112,11 +115,11 @@ class CameraStream:
         await self._outbox.put(self._ready(opened))
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(self._write_answers())
-            worker = group.create_task(self._work(opened, slot))
+            workers = [group.create_task(self._work(opened, slot)) for _ in range(self.limits.frames_at_once)]
             failure = await self._read(messages, slot)
             self._reading = False
             self._wake.set()
-            await worker
+            await asyncio.gather(*workers)
             await self._outbox.put(None)
             await writer
         if failure is not None:
@@ -228,28 +231,40 @@ class CameraStream:
             if expired is not None:
                 await self._answer_dropped(expired, DropReason.TOO_OLD)
             elif waiting is not None:
-                await self._answer(opened, waiting)
+                before, answered = self._newest_answered, asyncio.Event()
+                self._newest_answered = answered
+                try:
+                    await self._answer(opened, waiting, before)
+                finally:
+                    answered.set()
             elif self._reading:
                 await self._wake.wait()
                 self._wake.clear()
             else:
                 return
 
-    async def _answer(self, opened: _Opened, waiting: Waiting[_Frame]) -> None:
+    async def _answer(self, opened: _Opened, waiting: Waiting[_Frame], before: asyncio.Event | None) -> None:
+        """Works on a frame and answers it after the one that was begun before it."""
         frame = waiting.frame
         queue_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
-        try:
-            recognition = await self.recognise(frame.image, opened.gallery, opened.far)
-        except FacestreamError as error:
-            await self._answer_error(frame.sequence, frame.captured_at, error)
-            return
-        except Exception as error:  # noqa: BLE001 - one frame's fault must not end the stream
-            await self._answer_error(frame.sequence, frame.captured_at, unexpected("StreamRecognize", error))
+        recognition = await self._outcome(frame.image, opened)
+        if before is not None:
+            await before.wait()
+        if isinstance(recognition, FacestreamError):
+            await self._answer_error(frame.sequence, frame.captured_at, recognition)
             return
         total_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
         self._count(recognition, queue_ns, total_ns)
         result = wire.result_message(recognition, queue_ns=queue_ns, total_ns=total_ns)
         await self._outbox.put(Response(sequence=frame.sequence, captured_at=frame.captured_at, result=result))
+
+    async def _outcome(self, image: EncodedImage, opened: _Opened) -> Recognition | FacestreamError:
+        try:
+            return await self.recognise(image, opened.gallery, opened.far)
+        except FacestreamError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - one frame's fault must not end the stream
+            return unexpected("StreamRecognize", error)
 
     def _count(self, recognition: Recognition, queue_ns: int, total_ns: int) -> None:
         self.metrics.frames.labels("result").inc()

@@ -110,6 +110,7 @@ def load(given: argparse.Namespace, detector: str, embedder: str) -> FaceVision:
         embedder=embedder,
         runtime=Runtime(given.runtime),
         threads=os.cpu_count() or 1,
+        lanes=1,
         max_batch=BATCH,
         detect_side=640,
     )

@@ -13,11 +13,12 @@ from server.inference.backend import FakeBackend
 from server.inference.combine import CombiningBackend
 from server.inference.load import Runtime, load_backend
 from server.inference.manifest import load_manifest
+from server.inference.openvino import computes_bf16
 from server.models import tiny
 
 ORACLE = {"embedder": tiny.embedder_outputs, "detector": tiny.detector_outputs}
 SHAPE = {"embedder": (3, tiny.SIDE, tiny.SIDE), "detector": (3, 16, 24)}
-TOLERANCE = {"openvino-bf16": 2e-2}
+TOLERANCE = {"openvino-bf16": 2e-2, "auto": 2e-2}
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +33,9 @@ def folders(tmp_path_factory):
 def open_backend(implementation: str, folder: Path, oracle):
     if implementation in ("fake", "combining"):
         fake = FakeBackend(oracle, takes=load_manifest(folder).input)
-        return fake if implementation == "fake" else CombiningBackend(fake, max_batch=8)
+        return fake if implementation == "fake" else CombiningBackend(fake, max_batch=8, lanes=2)
     try:
-        return load_backend(folder, runtime=Runtime(implementation), threads=2)[1]
+        return load_backend(folder, runtime=Runtime(implementation), threads=1, lanes=2)[1]
     except ConflictError as error:
         pytest.skip(error.message)
 
@@ -191,5 +192,6 @@ def test_the_name_says_library_device_and_precision(implementation, network, fol
             "onnxruntime": "onnxruntime-cpu",
             "openvino": "openvino-cpu-f32",
             "openvino-bf16": "openvino-cpu-bf16",
+            "auto": "openvino-cpu-bf16" if network == "embedder" and computes_bf16() else "openvino-cpu-f32",
         }[implementation]
     )

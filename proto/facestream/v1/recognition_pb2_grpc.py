@@ -65,9 +65,10 @@ class RecognitionServiceServicer:
         """One camera's live stream.
 
         The first request carries `config`, each later one a `frame`. The server answers `ready` once and then every
-        frame exactly once, with `result`, `dropped` or `error`, in the order in which it finished them. Newest frame
-        wins: while one frame is being worked on, at most one waits, and a newer one takes its place. A bad frame is an
-        `error` answer and never ends the stream. Before it stops, the server sends `drain`, answers what it holds, and
+        frame exactly once, with `result`, `dropped` or `error`. Results keep the order of their frames; a frame that is
+        dropped or refused unseen is answered at once. Newest frame wins: the server works on a few frames of a camera at
+        the same time, beside them at most one waits, and a newer one takes its place. A bad frame is an `error` answer
+        and never ends the stream. Before it stops, the server sends `drain`, answers what it holds, and
         closes the stream; the client reconnects.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

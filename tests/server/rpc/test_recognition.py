@@ -16,7 +16,7 @@ from tests.painted import DIMENSION, PaintedFace, between, paint, person, png, p
 from tests.server.pipeline.parts import FAR, enroller_of, photo, recogniser_of, request
 from tests.server.rpc.served import refused_by, served
 
-LIMITS = StreamLimits(target_far=FAR, max_frame_age_ns=10**10, idle_timeout_s=30, drain_ns=10**9)
+LIMITS = StreamLimits(target_far=FAR, frames_at_once=1, max_frame_age_ns=10**10, idle_timeout_s=30, drain_ns=10**9)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import itertools
 import random
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from facestream.v1 import image_pb2, recognition_pb2
@@ -20,7 +21,7 @@ from server.rpc.stream import CameraStream, StreamClock, StreamLimits
 from server.telemetry import Metrics
 
 NOBODY = Recognition(64, 48, Faces.none(), (), 7, {"decode": 1, "detect": 2, "align": 3, "embed": 4, "match": 5})
-LIMITS = StreamLimits(target_far=0.001, max_frame_age_ns=10**9, idle_timeout_s=5, drain_ns=10**9)
+LIMITS = StreamLimits(target_far=0.001, frames_at_once=1, max_frame_age_ns=10**9, idle_timeout_s=5, drain_ns=10**9)
 
 
 def config(**fields):
@@ -118,7 +119,31 @@ async def test_while_one_frame_is_worked_on_only_the_newest_waits():
     }
 
 
-async def test_every_frame_is_answered_exactly_once_whatever_the_pace():
+async def test_two_frames_are_worked_on_at_once_and_answered_in_their_order():
+    running, gates = [], {b"first": asyncio.Event(), b"second": asyncio.Event()}
+
+    async def recognise(image, gallery, far):
+        running.append(image.data)
+        await gates[image.data].wait()
+        return NOBODY
+
+    camera = Camera(recognise, limits=replace(LIMITS, frames_at_once=2))
+    stream = asyncio.create_task(camera.stream.run(camera.requests()))
+    await camera.send(config(), frame(1, b"first"))
+    await until(lambda: running == [b"first"])
+    await camera.send(frame(2, b"second"))
+    await until(lambda: running == [b"first", b"second"])
+    gates[b"second"].set()
+    await asyncio.sleep(0.02)
+    assert camera.kinds() == [(0, "ready")]
+    gates[b"first"].set()
+    await camera.send(None)
+    await stream
+    assert camera.kinds()[1:] == [(1, "result"), (2, "result")]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+async def test_every_frame_is_answered_exactly_once_whatever_the_pace(at_once):
     rng = random.Random(4)
 
     async def recognise(image, gallery, far):
@@ -127,7 +152,7 @@ async def test_every_frame_is_answered_exactly_once_whatever_the_pace():
             raise ImageError("IMAGE_DAMAGED", "broken")
         return NOBODY
 
-    camera = Camera(recognise)
+    camera = Camera(recognise, limits=replace(LIMITS, frames_at_once=at_once))
     running = asyncio.create_task(camera.stream.run(camera.requests()))
     await camera.send(config())
     for number in range(1, 301):
@@ -139,6 +164,8 @@ async def test_every_frame_is_answered_exactly_once_whatever_the_pace():
     answered = Counter(sequence for sequence, kind in camera.kinds() if kind != "ready")
     assert answered == Counter(range(1, 301))
     assert {kind for _, kind in camera.kinds()} == {"ready", "result", "dropped", "error"}
+    results = [sequence for sequence, kind in camera.kinds() if kind == "result"]
+    assert results == sorted(results)
 
 
 async def test_a_frame_that_waited_too_long_is_dropped():
@@ -215,7 +242,7 @@ async def test_a_second_config_ends_the_stream_only_after_the_frames_before_it_a
 
 
 async def test_a_silent_stream_is_ended():
-    limits = StreamLimits(target_far=0.001, max_frame_age_ns=10**9, idle_timeout_s=0.05, drain_ns=0)
+    limits = StreamLimits(target_far=0.001, frames_at_once=1, max_frame_age_ns=10**9, idle_timeout_s=0.05, drain_ns=0)
     camera = Camera(limits=limits)
     await camera.send(config())
     with pytest.raises(InvalidInputError) as refused:
