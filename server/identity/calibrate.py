@@ -11,7 +11,7 @@ from server.identity.graph import Graph
 WIDTHS = (128, 192, 256, 384, 512, 768)
 """Candidates kept while searching (HNSW's ef), narrowest first."""
 
-_PROBES = 1_000
+_MOST_PROBES = 1_000
 _JITTER = 0.9
 """A probe is a template plus this share of the difference of two others: as far from it as another photo of the same
 person in everyday quality (for SFace a squared L2 of 0.73 where strangers are 1.83 apart), in the directions in which
@@ -42,7 +42,7 @@ def calibrate(graph: Graph, vectors: Embeddings, *, recall: float, threads: int)
 
 def _probes(vectors: Embeddings) -> Embeddings:
     random = np.random.default_rng(len(vectors))
-    picks = random.integers(0, len(vectors), (3, _PROBES))
+    picks = random.integers(0, len(vectors), (3, min(len(vectors), _MOST_PROBES)))
     noisy = vectors[picks[0]] + _JITTER * (vectors[picks[1]] - vectors[picks[2]])
     norms = np.linalg.norm(noisy, axis=1, keepdims=True)
     return np.asarray(noisy / np.maximum(norms, 1e-6), np.float32)
@@ -51,5 +51,5 @@ def _probes(vectors: Embeddings) -> Embeddings:
 def _nearest(vectors: Embeddings, probes: Embeddings) -> NDArray[np.intp]:
     """(P,) row of the nearest vector, in blocks of at most 16 MB of scores."""
     block = max(1, 2**22 // len(vectors))
-    best = [(probes[i : i + block] @ vectors.T).argmax(axis=1) for i in range(0, _PROBES, block)]
+    best = [(probes[i : i + block] @ vectors.T).argmax(axis=1) for i in range(0, len(probes), block)]
     return np.concatenate(best)

@@ -11,7 +11,7 @@ from server.identity.gallery import Galleries
 from tests.server.identity.crowd import GALLERY, enrol, unit
 
 THREADS = 4
-TURNS = 24
+TURNS = 16
 
 
 def run(*jobs: Callable[[], None]) -> None:
