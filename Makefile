@@ -63,11 +63,15 @@ test: setup models ## set everything up and run the tests
 
 check: lint types layers proto-check test ## everything that CI checks
 
-bench-accuracy: setup models ## LFW with every default pair of models
+bench-accuracy: setup models ## LFW with every default pair of models, and with the server's default precision
 	$(BIN)/python -m tests.benchmarks.accuracy
+	$(BIN)/python -m tests.benchmarks.accuracy --runtime auto --detector yunet+centerface --embedder sface/2021dec
 
 bench-gallery: setup ## search and restart with 100,000 people
 	$(BIN)/python -m tests.benchmarks.gallery
+
+bench-mining: setup ## triplet mining against pytorch-metric-learning
+	$(BIN)/python -m tests.trainer.bench_mining
 
 bench-stream: setup models ## a camera at 15 frames/s against a real server
 	$(BIN)/python -m tests.benchmarks.stream
@@ -79,5 +83,5 @@ clean: ## remove what was built; models and data stay
 	rm -rf build dist demo/out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help install setup models format lint types layers proto proto-check docs test check bench-accuracy bench-gallery \
+.PHONY: help install setup models format lint types layers proto proto-check docs test check bench-accuracy bench-gallery bench-mining \
 	bench-stream demo clean

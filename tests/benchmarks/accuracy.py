@@ -1,6 +1,6 @@
 """LFW, unaligned, through the server's own vision and inference code, for every default pair of models.
 
-    python -m tests.benchmarks.accuracy                     the table with its bars
+    python -m tests.benchmarks.accuracy                     the table with its bars, in float32
     python -m tests.benchmarks.accuracy --write-thresholds  measure operating points and put them into the catalogue
 
 The 6,000 standard pairs in 10 folds (Huang et al. 2007): accuracy at the threshold fitted on the other nine folds, and
@@ -76,7 +76,7 @@ def main() -> None:
     """Parses, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
-    parser.add_argument("--runtime", default="auto", choices=[runtime.value for runtime in Runtime])
+    parser.add_argument("--runtime", default="openvino", choices=[runtime.value for runtime in Runtime])
     parser.add_argument("--detector", choices=DETECTORS, action="append", help="only these")
     parser.add_argument("--embedder", choices=EMBEDDERS, action="append", help="only these")
     parser.add_argument("--write-thresholds", action="store_true", help=f"write {OPERATING_POINTS_FILE.name}")
@@ -97,7 +97,7 @@ def main() -> None:
                 figures += rows
     if given.write_thresholds:
         write_operating_points(fitted)
-    finish("accuracy", figures)
+    finish(f"accuracy-{given.runtime}", figures)
 
 
 def load(given: argparse.Namespace, detector: str, embedder: str) -> FaceVision:
