@@ -50,6 +50,8 @@ _SERVICES = (
 )
 _MOST_LANES = 4
 """Beyond a few, batches that run beside each other fight for the caches."""
+_OTHER_CALLS = 128
+"""Calls that may be open beside the streams; more are refused with RESOURCE_EXHAUSTED instead of piling up."""
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -127,7 +129,11 @@ def _server(settings: Settings, metrics: Metrics, late: LateServices) -> grpc.ai
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.so_reuseport", 0),
     )
-    server = grpc.aio.server(interceptors=[CallInterceptor(metrics)], options=options)
+    server = grpc.aio.server(
+        interceptors=[CallInterceptor(metrics)],
+        options=options,
+        maximum_concurrent_rpcs=settings.max_streams + _OTHER_CALLS,
+    )
     server.add_generic_rpc_handlers((late,))
     if settings.reflection:
         reflection.enable_server_reflection((*_SERVICES, reflection.SERVICE_NAME, HEALTH_SERVICE), server)

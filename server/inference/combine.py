@@ -58,10 +58,7 @@ class CombiningBackend:
         call = _Call(batch)
         with self._changed:
             self._waiting.append(call)
-            while self._free == 0 and call in self._waiting:
-                self._changed.wait()
-            calls = self._taken(call)
-        if calls:
+        while calls := self._oldest_while(call):
             self._lead(calls)
         with self._changed:
             while not call.finished:
@@ -84,16 +81,28 @@ class CombiningBackend:
                 self._free += 1
                 self._changed.notify_all()
 
-    def _taken(self, own: _Call) -> list[_Call]:
-        """The leader's own call and others that fit its batch, the oldest first; nothing when its own is taken."""
-        if own not in self._waiting:
-            return []
-        self._free -= 1
-        chosen, size = [own], len(own.batch)
+    def _oldest_while(self, own: _Call) -> list[_Call]:
+        """The next batch, and a lane for it; nothing once somebody has taken the caller's own call.
+
+        The oldest call sets the size and others that fit go with it, so that nobody is overtaken for long. It may not
+        hold the caller's own, who then leads again.
+        """
+        with self._changed:
+            while self._free == 0 and own in self._waiting:
+                self._changed.wait()
+            if own not in self._waiting:
+                return []
+            self._free -= 1
+            return self._next()
+
+    def _next(self) -> list[_Call]:
+        oldest = self._waiting[0]
+        chosen: list[_Call] = []
+        size = 0
         for call in self._waiting:
-            if call is own or call.batch.shape[1:] != own.batch.shape[1:]:
+            if call.batch.shape[1:] != oldest.batch.shape[1:]:
                 continue
-            if size + len(call.batch) > self._max_batch:
+            if chosen and size + len(call.batch) > self._max_batch:
                 break
             chosen.append(call)
             size += len(call.batch)

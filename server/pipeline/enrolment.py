@@ -22,9 +22,6 @@ from server.vision.decode import ImageLimits
 _SAME_PERSON_FAR = 0.01
 """Photographs that a person chose to enrol together are probably of one person: a lax threshold is enough."""
 
-_MAX_MESSAGE = 1500
-"""An error travels in trailing metadata, twice, and clients refuse more than 8 KiB of that."""
-
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentRequest:
@@ -173,7 +170,7 @@ def _nothing_usable(photos: Sequence[JudgedPhoto]) -> EnrolmentError:
     reasons = "; ".join(f"{photo.source or f'photo {i + 1}'}: {photo.message}" for i, photo in enumerate(photos))
     metadata = {f"photo_{i}": photo.refusal.name for i, photo in enumerate(photos) if photo.refusal}
     message = f"none of the {len(photos)} photographs can be used: {reasons}"
-    return EnrolmentError("NO_USABLE_PHOTO", message[:_MAX_MESSAGE], metadata=metadata)
+    return EnrolmentError("NO_USABLE_PHOTO", message, metadata=metadata)
 
 
 def _outcomes_to(photos: Sequence[JudgedPhoto]) -> bytes:
