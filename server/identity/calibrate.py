@@ -12,9 +12,9 @@ WIDTHS = (128, 192, 256, 384, 512, 768)
 """Candidates kept while searching (HNSW's ef), narrowest first."""
 
 _MOST_PROBES = 1_000
-_JITTER = 0.9
+_JITTER = 1.0
 """A probe is a template plus this share of the difference of two others: as far from it as another photo of the same
-person in everyday quality (for SFace a squared L2 of 0.73 where strangers are 1.83 apart), in the directions in which
+person in everyday quality (for SFace a squared L2 of 0.8 where strangers are 1.8 apart), in the directions in which
 this gallery's embeddings vary."""
 
 

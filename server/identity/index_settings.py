@@ -16,7 +16,8 @@ class IndexSettings:
         delta_limit: templates beside the graph that are always tolerated.
         delta_share: and this share of the graph's; beyond both the graph is extended.
         removed_share: share of dead templates beyond which the graph is built anew.
-        recall: share of probes whose nearest template the graph must find; decides how wide it searches.
+        recall: share of probes, as far as everyday photos are, whose nearest template the graph must find; decides how
+            wide it searches.
         build_threads: threads that build; they compete with recognition.
     """
 
