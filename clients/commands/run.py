@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -40,7 +41,7 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
         # Whoever read standard output has gone; without this, Python complains once more when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         terminal.note("interrupted")
         return INTERRUPTED
     finally:

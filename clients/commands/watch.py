@@ -173,14 +173,22 @@ def _latency(latencies_ns: Iterable[int]) -> str:
 def _stopped_by_signals(stream: RecognitionStream, terminal: Terminal) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the stream in order; a second Ctrl-C ends the command."""
     loop = asyncio.get_running_loop()
+    command = asyncio.current_task()
+    assert command is not None
     signals = (signal.SIGINT, signal.SIGTERM)
 
     def stop() -> None:
-        # First of all, so that the next one is not lost.
+        # First of all, so that the next one is not lost. Through the loop as well: a KeyboardInterrupt that is raised
+        # inside a callback of gRPC's native code is swallowed there.
         for number in signals:
-            loop.remove_signal_handler(number)
+            loop.add_signal_handler(number, interrupt)
         terminal.note("stopping")
         stream.stop()
+
+    def interrupt() -> None:
+        for number in signals:
+            loop.remove_signal_handler(number)
+        command.cancel()
 
     try:
         for number in signals:
