@@ -209,6 +209,7 @@ class Match:
         distance: to the person's nearest template, squared L2.
         threshold: the distance that had to be beaten, squared L2.
         margin: the second nearest person's distance minus `distance`; None while one person is enrolled.
+        provisional: True while only one look at a track says so.
     """
 
     identity: str
@@ -216,6 +217,7 @@ class Match:
     distance: float
     threshold: float
     margin: float | None
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +228,13 @@ class Unknown:
         reason: why.
         distance: to the nearest person, squared L2; None when the gallery is empty.
         threshold: the distance that had to be beaten, squared L2.
+        group: resource name of the group of unknown faces that it belongs to; empty while it belongs to none.
     """
 
     reason: UnknownReason
     distance: float | None
     threshold: float
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +245,51 @@ class Undecided:
 
 
 Answer: TypeAlias = Match | Unknown | Undecided
+
+
+@dataclass(frozen=True, slots=True)
+class BestCrop:
+    """The best look at a face.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 BGR, aligned for the embedder.
+        quality: of the face.
+        taken_at_ns: when the frame was captured, wall clock, nanoseconds since the epoch.
+    """
+
+    pixels: Image
+    quality: Quality
+    taken_at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrackReport:
+    """One face followed through a camera's frames: what is known of it so far.
+
+    Attributes:
+        gallery: that it was matched against.
+        camera: the camera's name.
+        track: its name, unique over all streams and restarts.
+        first_seen_ns: captured, wall clock, nanoseconds since the epoch.
+        last_seen_ns: captured, wall clock, nanoseconds since the epoch.
+        frames: in which it was seen.
+        template: quality-weighted mean of its best embeddings, (D,) float32 of norm 1.
+        best: the best look at it.
+        answer: who it is: Match or Unknown.
+        ended: no frame will follow.
+    """
+
+    gallery: GalleryName
+    camera: str
+    track: str
+    first_seen_ns: int
+    last_seen_ns: int
+    frames: int
+    template: Embedding
+    best: BestCrop
+    answer: Match | Unknown
+    ended: bool
+
 
 _ID = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _GALLERY = re.compile(rf"tenants/({_ID})/galleries/({_ID})")

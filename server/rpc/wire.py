@@ -152,11 +152,17 @@ def _set_answer(face: face_pb2.Face, answer: Answer) -> None:
                 distance=answer.distance,
                 threshold=answer.threshold,
                 margin=answer.margin,
+                provisional=answer.provisional,
             )
         )
     elif isinstance(answer, Unknown):
         face.unknown.CopyFrom(
-            face_pb2.UnknownPerson(reason=_UNKNOWN[answer.reason], distance=answer.distance, threshold=answer.threshold)
+            face_pb2.UnknownPerson(
+                unknown=answer.group,
+                reason=_UNKNOWN[answer.reason],
+                distance=answer.distance,
+                threshold=answer.threshold,
+            )
         )
     elif isinstance(answer, Undecided):
         face.undecided.reason = _UNDECIDED[answer.reason]

@@ -240,6 +240,7 @@ class IdentityMatch(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     MARGIN_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
+    PROVISIONAL_FIELD_NUMBER: _builtins.int
     identity: _builtins.str
     """Resource name: tenants/T/galleries/G/identities/I."""
     display_name: _builtins.str
@@ -252,6 +253,8 @@ class IdentityMatch(_message.Message):
     """Distance of the second nearest person minus `distance`; unset while only one person is enrolled."""
     confidence: _builtins.float
     """Calibrated probability (0..1) that the name is right; unset when the model has no calibration."""
+    provisional: _builtins.bool
+    """True while only one look at a track says so; false once a later look has agreed, and for still images."""
     def __init__(
         self,
         *,
@@ -261,10 +264,11 @@ class IdentityMatch(_message.Message):
         threshold: _builtins.float = ...,
         margin: _builtins.float | None = ...,
         confidence: _builtins.float | None = ...,
+        provisional: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_margin", b"_margin", "confidence", b"confidence", "margin", b"margin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_margin", b"_margin", "confidence", b"confidence", "display_name", b"display_name", "distance", b"distance", "identity", b"identity", "margin", b"margin", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_margin", b"_margin", "confidence", b"confidence", "display_name", b"display_name", "distance", b"distance", "identity", b"identity", "margin", b"margin", "provisional", b"provisional", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
     _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015

@@ -29,15 +29,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66\x61\x63\x65stream/v1/recognition.proto\x12\rfacestream.v1\x1a\x18\x66\x61\x63\x65stream/v1/face.proto\x1a\x19\x66\x61\x63\x65stream/v1/image.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"u\n\x0cStreamConfig\x12\x0e\n\x06\x63\x61mera\x18\x01 \x01(\t\x12\x0f\n\x07gallery\x18\x02 \x01(\t\x12\x12\n\ntarget_far\x18\x03 \x01(\x01\x12\x30\n\rmax_frame_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"u\n\x0b\x43\x61meraFrame\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12/\n\x0b\x63\x61ptured_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05image\x18\x03 \x01(\x0b\x32\x14.facestream.v1.Image\"\x7f\n\x16StreamRecognizeRequest\x12-\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1b.facestream.v1.StreamConfigH\x00\x12+\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1a.facestream.v1.CameraFrameH\x00\x42\t\n\x07message\"u\n\x0bStreamReady\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07gallery\x18\x02 \x01(\t\x12\x12\n\ntarget_far\x18\x03 \x01(\x01\x12\x30\n\rmax_frame_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb5\x02\n\x0b\x46rameTiming\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65tect\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05\x61lign\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05\x65mbed\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05match\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x96\x01\n\x0b\x46rameResult\x12\"\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x13.facestream.v1.Face\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12*\n\x06timing\x18\x04 \x01(\x0b\x32\x1a.facestream.v1.FrameTiming\x12\x18\n\x10gallery_revision\x18\x05 \x01(\x03\"9\n\x0c\x46rameDropped\x12)\n\x06reason\x18\x01 \x01(\x0e\x32\x19.facestream.v1.DropReason\"1\n\x05\x44rain\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbe\x02\n\x17StreamRecognizeResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12/\n\x0b\x63\x61ptured_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05ready\x18\x03 \x01(\x0b\x32\x1a.facestream.v1.StreamReadyH\x00\x12,\n\x06result\x18\x04 \x01(\x0b\x32\x1a.facestream.v1.FrameResultH\x00\x12.\n\x07\x64ropped\x18\x05 \x01(\x0b\x32\x1b.facestream.v1.FrameDroppedH\x00\x12#\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12%\n\x05\x64rain\x18\x07 \x01(\x0b\x32\x14.facestream.v1.DrainH\x00\x42\t\n\x07message\"\\\n\x10RecognizeRequest\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.facestream.v1.Image\x12\x0f\n\x07gallery\x18\x02 \x01(\t\x12\x12\n\ntarget_far\x18\x03 \x01(\x01\"?\n\x11RecognizeResponse\x12*\n\x06result\x18\x01 \x01(\x0b\x32\x1a.facestream.v1.FrameResult\"n\n\rVerifyRequest\x12#\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x14.facestream.v1.Image\x12$\n\x06second\x18\x02 \x01(\x0b\x32\x14.facestream.v1.Image\x12\x12\n\ntarget_far\x18\x03 \x01(\x01\"\xaa\x01\n\x0eVerifyResponse\x12\x0c\n\x04same\x18\x01 \x01(\x08\x12\x10\n\x08\x64istance\x18\x02 \x01(\x02\x12\x11\n\tthreshold\x18\x03 \x01(\x02\x12\x12\n\ntarget_far\x18\x04 \x01(\x01\x12\'\n\nfirst_face\x18\x05 \x01(\x0b\x32\x13.facestream.v1.Face\x12(\n\x0bsecond_face\x18\x06 \x01(\x0b\x32\x13.facestream.v1.Face\"E\n\x0c\x45mbedRequest\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.facestream.v1.Image\x12\x10\n\x08mirrored\x18\x02 \x01(\x08\"D\n\x0c\x45mbeddedFace\x12!\n\x04\x66\x61\x63\x65\x18\x01 \x01(\x0b\x32\x13.facestream.v1.Face\x12\x11\n\tembedding\x18\x02 \x03(\x02\"P\n\rEmbedResponse\x12*\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x1b.facestream.v1.EmbeddedFace\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t*x\n\nDropReason\x12\x1b\n\x17\x44ROP_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44ROP_REASON_SUPERSEDED\x10\x01\x12\x17\n\x13\x44ROP_REASON_TOO_OLD\x10\x02\x12\x18\n\x14\x44ROP_REASON_DRAINING\x10\x03\x32\xd5\x02\n\x12RecognitionService\x12\x64\n\x0fStreamRecognize\x12%.facestream.v1.StreamRecognizeRequest\x1a&.facestream.v1.StreamRecognizeResponse(\x01\x30\x01\x12N\n\tRecognize\x12\x1f.facestream.v1.RecognizeRequest\x1a .facestream.v1.RecognizeResponse\x12\x45\n\x06Verify\x12\x1c.facestream.v1.VerifyRequest\x1a\x1d.facestream.v1.VerifyResponse\x12\x42\n\x05\x45mbed\x12\x1b.facestream.v1.EmbedRequest\x1a\x1c.facestream.v1.EmbedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66\x61\x63\x65stream/v1/recognition.proto\x12\rfacestream.v1\x1a\x18\x66\x61\x63\x65stream/v1/face.proto\x1a\x19\x66\x61\x63\x65stream/v1/image.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"u\n\x0cStreamConfig\x12\x0e\n\x06\x63\x61mera\x18\x01 \x01(\t\x12\x0f\n\x07gallery\x18\x02 \x01(\t\x12\x12\n\ntarget_far\x18\x03 \x01(\x01\x12\x30\n\rmax_frame_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"u\n\x0b\x43\x61meraFrame\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12/\n\x0b\x63\x61ptured_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05image\x18\x03 \x01(\x0b\x32\x14.facestream.v1.Image\"\x7f\n\x16StreamRecognizeRequest\x12-\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1b.facestream.v1.StreamConfigH\x00\x12+\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1a.facestream.v1.CameraFrameH\x00\x42\t\n\x07message\"u\n\x0bStreamReady\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07gallery\x18\x02 \x01(\t\x12\x12\n\ntarget_far\x18\x03 \x01(\x01\x12\x30\n\rmax_frame_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xdf\x02\n\x0b\x46rameTiming\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65tect\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05\x61lign\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05\x65mbed\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05match\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05track\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x96\x01\n\x0b\x46rameResult\x12\"\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x13.facestream.v1.Face\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12*\n\x06timing\x18\x04 \x01(\x0b\x32\x1a.facestream.v1.FrameTiming\x12\x18\n\x10gallery_revision\x18\x05 \x01(\x03\"9\n\x0c\x46rameDropped\x12)\n\x06reason\x18\x01 \x01(\x0e\x32\x19.facestream.v1.DropReason\"1\n\x05\x44rain\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xab\x01\n\nFlowAdvice\x12\x0f\n\x07\x63redits\x18\x01 \x01(\r\x12\x1e\n\x11\x66rames_per_second\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0clongest_side\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x19\n\x0cjpeg_quality\x18\x04 \x01(\x05H\x02\x88\x01\x01\x42\x14\n\x12_frames_per_secondB\x0f\n\r_longest_sideB\x0f\n\r_jpeg_quality\"\xeb\x02\n\x17StreamRecognizeResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12/\n\x0b\x63\x61ptured_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05ready\x18\x03 \x01(\x0b\x32\x1a.facestream.v1.StreamReadyH\x00\x12,\n\x06result\x18\x04 \x01(\x0b\x32\x1a.facestream.v1.FrameResultH\x00\x12.\n\x07\x64ropped\x18\x05 \x01(\x0b\x32\x1b.facestream.v1.FrameDroppedH\x00\x12#\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12%\n\x05\x64rain\x18\x07 \x01(\x0b\x32\x14.facestream.v1.DrainH\x00\x12+\n\x06\x61\x64vice\x18\x08 \x01(\x0b\x32\x19.facestream.v1.FlowAdviceH\x00\x42\t\n\x07message\"\\\n\x10RecognizeRequest\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.facestream.v1.Image\x12\x0f\n\x07gallery\x18\x02 \x01(\t\x12\x12\n\ntarget_far\x18\x03 \x01(\x01\"?\n\x11RecognizeResponse\x12*\n\x06result\x18\x01 \x01(\x0b\x32\x1a.facestream.v1.FrameResult\"n\n\rVerifyRequest\x12#\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x14.facestream.v1.Image\x12$\n\x06second\x18\x02 \x01(\x0b\x32\x14.facestream.v1.Image\x12\x12\n\ntarget_far\x18\x03 \x01(\x01\"\xaa\x01\n\x0eVerifyResponse\x12\x0c\n\x04same\x18\x01 \x01(\x08\x12\x10\n\x08\x64istance\x18\x02 \x01(\x02\x12\x11\n\tthreshold\x18\x03 \x01(\x02\x12\x12\n\ntarget_far\x18\x04 \x01(\x01\x12\'\n\nfirst_face\x18\x05 \x01(\x0b\x32\x13.facestream.v1.Face\x12(\n\x0bsecond_face\x18\x06 \x01(\x0b\x32\x13.facestream.v1.Face\"E\n\x0c\x45mbedRequest\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.facestream.v1.Image\x12\x10\n\x08mirrored\x18\x02 \x01(\x08\"D\n\x0c\x45mbeddedFace\x12!\n\x04\x66\x61\x63\x65\x18\x01 \x01(\x0b\x32\x13.facestream.v1.Face\x12\x11\n\tembedding\x18\x02 \x03(\x02\"P\n\rEmbedResponse\x12*\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x1b.facestream.v1.EmbeddedFace\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t*x\n\nDropReason\x12\x1b\n\x17\x44ROP_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44ROP_REASON_SUPERSEDED\x10\x01\x12\x17\n\x13\x44ROP_REASON_TOO_OLD\x10\x02\x12\x18\n\x14\x44ROP_REASON_DRAINING\x10\x03\x32\xd5\x02\n\x12RecognitionService\x12\x64\n\x0fStreamRecognize\x12%.facestream.v1.StreamRecognizeRequest\x1a&.facestream.v1.StreamRecognizeResponse(\x01\x30\x01\x12N\n\tRecognize\x12\x1f.facestream.v1.RecognizeRequest\x1a .facestream.v1.RecognizeResponse\x12\x45\n\x06Verify\x12\x1c.facestream.v1.VerifyRequest\x1a\x1d.facestream.v1.VerifyResponse\x12\x42\n\x05\x45mbed\x12\x1b.facestream.v1.EmbedRequest\x1a\x1c.facestream.v1.EmbedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'facestream.v1.recognition_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DROPREASON']._serialized_start=2242
-  _globals['_DROPREASON']._serialized_end=2362
+  _globals['_DROPREASON']._serialized_start=2503
+  _globals['_DROPREASON']._serialized_end=2623
   _globals['_STREAMCONFIG']._serialized_start=193
   _globals['_STREAMCONFIG']._serialized_end=310
   _globals['_CAMERAFRAME']._serialized_start=312
@@ -47,29 +47,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMREADY']._serialized_start=560
   _globals['_STREAMREADY']._serialized_end=677
   _globals['_FRAMETIMING']._serialized_start=680
-  _globals['_FRAMETIMING']._serialized_end=989
-  _globals['_FRAMERESULT']._serialized_start=992
-  _globals['_FRAMERESULT']._serialized_end=1142
-  _globals['_FRAMEDROPPED']._serialized_start=1144
-  _globals['_FRAMEDROPPED']._serialized_end=1201
-  _globals['_DRAIN']._serialized_start=1203
-  _globals['_DRAIN']._serialized_end=1252
-  _globals['_STREAMRECOGNIZERESPONSE']._serialized_start=1255
-  _globals['_STREAMRECOGNIZERESPONSE']._serialized_end=1573
-  _globals['_RECOGNIZEREQUEST']._serialized_start=1575
-  _globals['_RECOGNIZEREQUEST']._serialized_end=1667
-  _globals['_RECOGNIZERESPONSE']._serialized_start=1669
-  _globals['_RECOGNIZERESPONSE']._serialized_end=1732
-  _globals['_VERIFYREQUEST']._serialized_start=1734
-  _globals['_VERIFYREQUEST']._serialized_end=1844
-  _globals['_VERIFYRESPONSE']._serialized_start=1847
-  _globals['_VERIFYRESPONSE']._serialized_end=2017
-  _globals['_EMBEDREQUEST']._serialized_start=2019
-  _globals['_EMBEDREQUEST']._serialized_end=2088
-  _globals['_EMBEDDEDFACE']._serialized_start=2090
-  _globals['_EMBEDDEDFACE']._serialized_end=2158
-  _globals['_EMBEDRESPONSE']._serialized_start=2160
-  _globals['_EMBEDRESPONSE']._serialized_end=2240
-  _globals['_RECOGNITIONSERVICE']._serialized_start=2365
-  _globals['_RECOGNITIONSERVICE']._serialized_end=2706
+  _globals['_FRAMETIMING']._serialized_end=1031
+  _globals['_FRAMERESULT']._serialized_start=1034
+  _globals['_FRAMERESULT']._serialized_end=1184
+  _globals['_FRAMEDROPPED']._serialized_start=1186
+  _globals['_FRAMEDROPPED']._serialized_end=1243
+  _globals['_DRAIN']._serialized_start=1245
+  _globals['_DRAIN']._serialized_end=1294
+  _globals['_FLOWADVICE']._serialized_start=1297
+  _globals['_FLOWADVICE']._serialized_end=1468
+  _globals['_STREAMRECOGNIZERESPONSE']._serialized_start=1471
+  _globals['_STREAMRECOGNIZERESPONSE']._serialized_end=1834
+  _globals['_RECOGNIZEREQUEST']._serialized_start=1836
+  _globals['_RECOGNIZEREQUEST']._serialized_end=1928
+  _globals['_RECOGNIZERESPONSE']._serialized_start=1930
+  _globals['_RECOGNIZERESPONSE']._serialized_end=1993
+  _globals['_VERIFYREQUEST']._serialized_start=1995
+  _globals['_VERIFYREQUEST']._serialized_end=2105
+  _globals['_VERIFYRESPONSE']._serialized_start=2108
+  _globals['_VERIFYRESPONSE']._serialized_end=2278
+  _globals['_EMBEDREQUEST']._serialized_start=2280
+  _globals['_EMBEDREQUEST']._serialized_end=2349
+  _globals['_EMBEDDEDFACE']._serialized_start=2351
+  _globals['_EMBEDDEDFACE']._serialized_end=2419
+  _globals['_EMBEDRESPONSE']._serialized_start=2421
+  _globals['_EMBEDRESPONSE']._serialized_end=2501
+  _globals['_RECOGNITIONSERVICE']._serialized_start=2626
+  _globals['_RECOGNITIONSERVICE']._serialized_end=2967
 # @@protoc_insertion_point(module_scope)

@@ -203,6 +203,7 @@ class FrameTiming(_message.Message):
     EMBED_FIELD_NUMBER: _builtins.int
     MATCH_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    TRACK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def queue(self) -> _duration_pb2.Duration:
         """Waiting for its turn."""
@@ -231,6 +232,10 @@ class FrameTiming(_message.Message):
     def total(self) -> _duration_pb2.Duration:
         """From the frame's arrival to its answer."""
 
+    @_builtins.property
+    def track(self) -> _duration_pb2.Duration:
+        """Following faces from frame to frame."""
+
     def __init__(
         self,
         *,
@@ -241,10 +246,11 @@ class FrameTiming(_message.Message):
         embed: _duration_pb2.Duration | None = ...,
         match: _duration_pb2.Duration | None = ...,
         total: _duration_pb2.Duration | None = ...,
+        track: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "decode", b"decode", "detect", b"detect", "embed", b"embed", "match", b"match", "queue", b"queue", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "decode", b"decode", "detect", b"detect", "embed", b"embed", "match", b"match", "queue", b"queue", "total", b"total", "track", b"track"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "decode", b"decode", "detect", b"detect", "embed", b"embed", "match", b"match", "queue", b"queue", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "decode", b"decode", "detect", b"detect", "embed", b"embed", "match", b"match", "queue", b"queue", "total", b"total", "track", b"track"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -339,6 +345,53 @@ class Drain(_message.Message):
 Global___Drain: _TypeAlias = Drain  # noqa: Y015
 
 @_typing.final
+class FlowAdvice(_message.Message):
+    """What the server can take from this camera now. Sent after `ready` and whenever it changes; the last one counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDITS_FIELD_NUMBER: _builtins.int
+    FRAMES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    LONGEST_SIDE_FIELD_NUMBER: _builtins.int
+    JPEG_QUALITY_FIELD_NUMBER: _builtins.int
+    credits: _builtins.int
+    """How many frames the camera may have sent that are not answered yet, at least 1. A camera that obeys has none of its
+    frames dropped as superseded.
+    """
+    frames_per_second: _builtins.float
+    """Frames a second that the server can work on for this camera; unset means as many as it has."""
+    longest_side: _builtins.int
+    """Longer side in pixels beyond which the server gains nothing; unset means that any size is used."""
+    jpeg_quality: _builtins.int
+    """JPEG quality, 1..100, that the camera should encode with; unset means that the camera decides."""
+    def __init__(
+        self,
+        *,
+        credits: _builtins.int = ...,
+        frames_per_second: _builtins.float | None = ...,
+        longest_side: _builtins.int | None = ...,
+        jpeg_quality: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_frames_per_second", b"_frames_per_second", "_jpeg_quality", b"_jpeg_quality", "_longest_side", b"_longest_side", "frames_per_second", b"frames_per_second", "jpeg_quality", b"jpeg_quality", "longest_side", b"longest_side"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frames_per_second", b"_frames_per_second", "_jpeg_quality", b"_jpeg_quality", "_longest_side", b"_longest_side", "credits", b"credits", "frames_per_second", b"frames_per_second", "jpeg_quality", b"jpeg_quality", "longest_side", b"longest_side"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__frames_per_second: _TypeAlias = _typing.Literal["frames_per_second"]  # noqa: Y015
+    _WhichOneofArgType__frames_per_second: _TypeAlias = _typing.Literal["_frames_per_second", b"_frames_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__jpeg_quality: _TypeAlias = _typing.Literal["jpeg_quality"]  # noqa: Y015
+    _WhichOneofArgType__jpeg_quality: _TypeAlias = _typing.Literal["_jpeg_quality", b"_jpeg_quality"]  # noqa: Y015
+    _WhichOneofReturnType__longest_side: _TypeAlias = _typing.Literal["longest_side"]  # noqa: Y015
+    _WhichOneofArgType__longest_side: _TypeAlias = _typing.Literal["_longest_side", b"_longest_side"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frames_per_second) -> _WhichOneofReturnType__frames_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jpeg_quality) -> _WhichOneofReturnType__jpeg_quality | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__longest_side) -> _WhichOneofReturnType__longest_side | None: ...
+
+Global___FlowAdvice: _TypeAlias = FlowAdvice  # noqa: Y015
+
+@_typing.final
 class StreamRecognizeResponse(_message.Message):
     """A message to a camera."""
 
@@ -351,6 +404,7 @@ class StreamRecognizeResponse(_message.Message):
     DROPPED_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The frame that is answered; 0 for messages that belong to no frame."""
     @_builtins.property
@@ -377,6 +431,10 @@ class StreamRecognizeResponse(_message.Message):
     def drain(self) -> Global___Drain:
         """The stream is about to end."""
 
+    @_builtins.property
+    def advice(self) -> Global___FlowAdvice:
+        """What the server can take now."""
+
     def __init__(
         self,
         *,
@@ -387,12 +445,13 @@ class StreamRecognizeResponse(_message.Message):
         dropped: Global___FrameDropped | None = ...,
         error: _status_pb2.Status | None = ...,
         drain: Global___Drain | None = ...,
+        advice: Global___FlowAdvice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "drain", b"drain", "dropped", b"dropped", "error", b"error", "message", b"message", "ready", b"ready", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "captured_at", b"captured_at", "drain", b"drain", "dropped", b"dropped", "error", b"error", "message", b"message", "ready", b"ready", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "drain", b"drain", "dropped", b"dropped", "error", b"error", "message", b"message", "ready", b"ready", "result", b"result", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "captured_at", b"captured_at", "drain", b"drain", "dropped", b"dropped", "error", b"error", "message", b"message", "ready", b"ready", "result", b"result", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["ready", "result", "dropped", "error", "drain"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["ready", "result", "dropped", "error", "drain", "advice"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
