@@ -24,18 +24,26 @@ from prometheus_client import start_http_server
 
 from server.errors import ConflictError, InvalidInputError, ModelError
 from server.identity.gallery import Galleries
+from server.identity.match import threshold_for
+from server.identity.track import TrackRule
 from server.inference.load import Runtime
 from server.pipeline.enrol import EnrolmentRule
 from server.pipeline.enrolment import Enroller
+from server.pipeline.flow import Flow, FlowRule
+from server.pipeline.followed import NobodyWatches
 from server.pipeline.load import LoadedVision, ModelChoice, load_vision
-from server.pipeline.recognise import Recogniser, RecognitionRule
+from server.pipeline.naming import RecognitionRule
+from server.pipeline.recognise import Recogniser
+from server.pipeline.rhythm import DetectionPace
+from server.pipeline.session import SessionRule
 from server.rpc.gallery import MAX_PHOTOS, GalleryServicer
 from server.rpc.health import HEALTH_SERVICE, Health
 from server.rpc.info import ServerServicer
 from server.rpc.interceptors import CallInterceptor
 from server.rpc.late import LateServices
 from server.rpc.recognition import RecognitionServicer, Streams
-from server.rpc.stream import StreamClock, StreamLimits
+from server.rpc.sessions import Sessions
+from server.rpc.stream import StreamClock, StreamLimits, StreamShare
 from server.settings import Settings
 from server.telemetry import Metrics
 from server.vision.decode import ImageLimits
@@ -50,6 +58,8 @@ _SERVICES = (
 )
 _MOST_LANES = 4
 """Beyond a few, batches that run beside each other fight for the caches."""
+_SAME_FAR, _OTHER_FAR = 1e-4, 1e-2
+"""False accept rates whose distances say that a face in doubt is its track's, and that one without doubt may not be."""
 _OTHER_CALLS = 128
 """Calls that may be open beside the streams; more are refused with RESOURCE_EXHAUSTED instead of piling up."""
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -156,7 +166,7 @@ async def _parts(settings: Settings, metrics: Metrics) -> AsyncIterator[Parts]:
     cores = os.cpu_count() or 1
     # As many threads beside the frames' for writes and searches, which wait for the disk and never for a frame.
     with ExitStack() as undo:
-        frames = undo.enter_context(ThreadPoolExecutor(settings.workers or cores, "frame"))
+        frames = undo.enter_context(ThreadPoolExecutor(_frame_threads(settings), "frame"))
         writes = undo.enter_context(ThreadPoolExecutor(16, "gallery"))
         loaded = await loop.run_in_executor(frames, _load_models, settings, cores)
         undo.callback(loaded.close)
@@ -227,13 +237,7 @@ def _add_services(late: LateServices, parts: Parts) -> None:
         recogniser=recogniser,
         executor=parts.frames,
         streams=parts.streams,
-        limits=StreamLimits(
-            target_far=settings.target_far,
-            frames_at_once=settings.frames_at_once,
-            max_frame_age_ns=settings.max_frame_age_ms * 10**6,
-            idle_timeout_s=settings.idle_timeout_s,
-            drain_ns=round(settings.drain_s * 10**9),
-        ),
+        share=_share(parts, recogniser),
         clock=StreamClock(time.monotonic_ns, time.time_ns),
         metrics=parts.metrics,
     )
@@ -258,6 +262,40 @@ def _add_services(late: LateServices, parts: Parts) -> None:
     recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(recognition, server)
     gallery_pb2_grpc.add_GalleryServiceServicer_to_server(gallery, server)
     server_pb2_grpc.add_ServerServiceServicer_to_server(info, server)
+
+
+def _share(parts: Parts, recogniser: Recogniser) -> StreamShare:
+    """What all streams share. One frame more than there are threads is let in, so that no thread waits for the next."""
+    settings, threads = parts.settings, _frame_threads(parts.settings)
+    sessions = Sessions(recogniser, _session_rule(parts), NobodyWatches(), parts.frames)
+    return StreamShare(
+        limits=StreamLimits(
+            target_far=settings.target_far,
+            frames_at_once=settings.frames_at_once,
+            max_frame_age_ns=settings.max_frame_age_ms * 10**6,
+            idle_timeout_s=settings.idle_timeout_s,
+            drain_ns=round(settings.drain_s * 10**9),
+        ),
+        open_session=sessions.open,
+        turns=asyncio.Semaphore(threads + 1),
+        flow=Flow(FlowRule(threads=threads, credits=settings.frames_at_once + 1)),
+        draining=parts.streams.draining,
+    )
+
+
+def _session_rule(parts: Parts) -> SessionRule | None:
+    settings = parts.settings
+    if not settings.track:
+        return None
+    same, other = (threshold_for(parts.loaded.operating_points, far, 1) for far in (_SAME_FAR, _OTHER_FAR))
+    return SessionRule(
+        TrackRule(same_person=same, other_person=other, refresh_s=settings.refresh_s),
+        DetectionPace(settings.detect_interval, settings.detect_still_ms * 10**6),
+    )
+
+
+def _frame_threads(settings: Settings) -> int:
+    return settings.workers or os.cpu_count() or 1
 
 
 def _info(parts: Parts, limits: ImageLimits) -> server_pb2.GetServerInfoResponse:

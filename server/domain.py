@@ -138,6 +138,14 @@ class Faces:
         """The faces that an index array or a mask picks."""
         return Faces(self.boxes[index], self.landmarks[index], self.scores[index])
 
+    def scaled(self, factor: float) -> Faces:
+        """The same faces in a picture that is so many times as large."""
+        if factor == 1:
+            return self
+        return Faces(
+            (self.boxes * factor).astype(np.float32), (self.landmarks * factor).astype(np.float32), self.scores
+        )
+
     @staticmethod
     def none() -> Faces:
         """No faces."""

@@ -81,6 +81,23 @@ class Settings(BaseSettings):
         0.03, ge=0, le=1, description="how much nearer than the second person the first must be, squared L2"
     )
     min_face_px: float = Field(16, ge=8, le=1000, description="smaller faces are left undecided, pixels")
+    track: bool = Field(
+        default=True,
+        description="follow faces from frame to frame and embed each when it is new, better or due; without it, "
+        "every face of every frame is embedded",
+    )
+    refresh_s: float = Field(
+        1.0, gt=0, le=60, description="a face that is followed is embedded anew after so long, later when it stays"
+    )
+    detect_interval: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="search for faces in every so many frames; between, follow their motion",
+    )
+    detect_still_ms: int = Field(
+        0, ge=0, le=60_000, description="while a camera's picture stands still, search only so often; 0 for every frame"
+    )
     store_crops: bool = Field(default=True, description="keep the aligned crop of each photograph that is enrolled")
     frames_at_once: int = Field(
         2, ge=1, le=16, description="frames of one camera worked on at once; their answers keep their order"

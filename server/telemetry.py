@@ -78,7 +78,7 @@ class Metrics:
         )
         self.stages = Histogram(
             "facestream_stage_duration_seconds",
-            "Time of a frame in each stage: queue, decode, detect, align, embed, match, total.",
+            "Time of a frame in each stage: queue, decode, detect, track, align, embed, match, total.",
             ["stage"],
             buckets=_SECONDS,
             registry=self.registry,
@@ -87,6 +87,12 @@ class Metrics:
             "facestream_faces_total",
             "Faces by answer: match, unknown, undecided.",
             ["answer"],
+            registry=self.registry,
+        )
+        self.looks = Counter(
+            "facestream_faces_embedded_total",
+            "Faces that were embedded, by reason: new, doubtful, retry, better, confirm, refresh; still for images.",
+            ["reason"],
             registry=self.registry,
         )
         self.streams = Gauge("facestream_streams", "Streams that are open.", registry=self.registry)

@@ -262,6 +262,11 @@ class Galleries:
             return GallerySearch(((),) * len(queries), 0, 0, 0)
         return live.search(queries, wanted, self._loader.fingerprint)
 
+    def revision(self, gallery: GalleryName) -> int:
+        """The revision that a search would rest on now; 0 for a gallery that never had anybody."""
+        live = self._live.get(gallery)
+        return live.view.revision if live else 0
+
     def get(self, name: IdentityName) -> IdentityDetails:
         """A person with the person's templates.
 

@@ -15,7 +15,7 @@ from server.identity.gallery import Galleries
 from server.identity.match import Candidate
 from server.identity.records import EnrolReceipt, RequestStamp
 from server.pipeline.enrol import EnrolmentRule, JudgedPhoto, Photo, Refusal, judge, refuse_inconsistent
-from server.pipeline.recognise import RecognitionRule
+from server.pipeline.naming import RecognitionRule
 from server.pipeline.vision import FaceVision
 from server.vision.decode import ImageLimits
 

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from server.domain import (
-    Answer,
-    EncodedImage,
-    Faces,
-    GalleryName,
-    Image,
-    OperatingPoint,
-    Quality,
-    Undecided,
-    UndecidedReason,
-)
+from server.domain import Answer, EncodedImage, Faces, GalleryName, Image, Quality, Undecided, UndecidedReason
 from server.identity.gallery import Galleries
-from server.identity.match import decide, threshold_for
-from server.identity.records import GallerySearch
+from server.pipeline.naming import RecognitionRule, name_faces
 from server.pipeline.vision import Analysis, FaceVision
 from server.vision.decode import ImageLimits, decode
-from server.vision.quality import Legibility
-
-
-@dataclass(frozen=True, slots=True)
-class RecognitionRule:
-    """When a face is named.
-
-    Attributes:
-        operating_points: measured thresholds of the embedder.
-        min_margin: how much nearer than the second person the first must be, squared L2.
-        legibility: faces that fall short of it are left undecided.
-    """
-
-    operating_points: tuple[OperatingPoint, ...]
-    min_margin: float
-    legibility: Legibility
-
-    def threshold(self, far: float, comparisons: int) -> float:
-        """The distance to beat for one face against so many people, squared L2."""
-        return threshold_for(self.operating_points, far, max(1, comparisons))
 
 
 @dataclass(slots=True)
@@ -59,16 +28,21 @@ class StageTimes:
     def done(self, stage: str) -> None:
         """Books the time since the last call on a stage."""
         now = self.clock()
-        self.spent_ns[stage] = now - self._since
+        self.spent_ns[stage] = self.spent_ns.get(stage, 0) + now - self._since
         self._since = now
+
+    def skip(self) -> None:
+        """Books the time since the last call on nothing: it was spent waiting."""
+        self._since = self.clock()
 
 
 @dataclass(frozen=True, slots=True)
 class RecognisedFace:
-    """One face: its place in `Faces`, how good it is and who it is."""
+    """One face: its place in `Faces`, how good it is, who it is, and the name of its track, empty in a still image."""
 
     quality: Quality
     answer: Answer
+    track: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +55,8 @@ class Recognition:
         faces: N faces, the largest first.
         recognised: N answers.
         gallery_revision: what the answers rest on.
-        spent_ns: nanoseconds by stage: decode, detect, align, embed, match.
+        spent_ns: nanoseconds by stage: decode, detect, track, align, embed, match.
+        looks: faces that were embedded for this image, by the reason why.
     """
 
     width: int
@@ -89,7 +64,8 @@ class Recognition:
     faces: Faces
     recognised: tuple[RecognisedFace, ...]
     gallery_revision: int
-    spent_ns: dict[str, int]
+    spent_ns: Mapping[str, int]
+    looks: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,24 +103,16 @@ class Recogniser:
         legible = self._legible(analysis)
         embeddings = self.vision.embedder.embed(analysis.crops[legible])
         times.done("embed")
-        search = self.galleries.search(gallery, embeddings, limit=2)
-        answers = self._answers(legible, search, far)
+        named = name_faces(self.galleries, self.rule, gallery, embeddings, far=far)
         times.done("match")
-        return _recognition(image, analysis, answers, search.revision, times)
+        return _recognition(image, analysis, dict(zip(legible, named.answers, strict=True)), named.revision, times)
 
     def _legible(self, analysis: Analysis) -> Sequence[int]:
         return [i for i, quality in enumerate(analysis.qualities) if self.rule.legibility.holds(quality)]
 
-    def _answers(self, legible: Sequence[int], search: GallerySearch, far: float) -> dict[int, Answer]:
-        threshold = self.rule.threshold(far, search.identity_count)
-        return {
-            i: decide(candidates, threshold=threshold, min_margin=self.rule.min_margin)
-            for i, candidates in zip(legible, search.candidates, strict=True)
-        }
-
 
 def _recognition(
-    image: Image, analysis: Analysis, answers: dict[int, Answer], revision: int, times: StageTimes
+    image: Image, analysis: Analysis, answers: Mapping[int, Answer], revision: int, times: StageTimes
 ) -> Recognition:
     undecided = Undecided(UndecidedReason.LOW_QUALITY)
     return Recognition(
@@ -156,4 +124,5 @@ def _recognition(
         ),
         gallery_revision=revision,
         spent_ns=times.spent_ns,
+        looks={"still": len(answers)},
     )

@@ -42,6 +42,11 @@ class NewestFrame(Generic[FrameT]):
     max_age_ns: int
     _waiting: Waiting[FrameT] | None = field(default=None, init=False)
 
+    @property
+    def empty(self) -> bool:
+        """Whether no frame waits."""
+        return self._waiting is None
+
     def offer(self, frame: FrameT, *, at_ns: int) -> FrameT | None:
         """Puts a frame in the place; returns the one that had to go for it."""
         before, self._waiting = self._waiting, Waiting(frame, at_ns)

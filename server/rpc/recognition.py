@@ -17,7 +17,7 @@ from server.errors import ExhaustedError, UnavailableError
 from server.pipeline.recognise import Recogniser, Recognition
 from server.pipeline.verify import embed_image, verify
 from server.rpc import wire
-from server.rpc.stream import CameraStream, StreamClock, StreamLimits
+from server.rpc.stream import CameraStream, StreamClock, StreamShare
 from server.telemetry import Metrics
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         recogniser: names the people in images.
         executor: runs it.
         streams: the open streams.
-        limits: what holds for every stream.
+        share: what they share.
         clock: time.
         metrics: counted into.
     """
@@ -75,14 +75,14 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         recogniser: Recogniser,
         executor: Executor,
         streams: Streams,
-        limits: StreamLimits,
+        share: StreamShare,
         clock: StreamClock,
         metrics: Metrics,
     ) -> None:
         self._recogniser = recogniser
         self._executor = executor
         self._streams = streams
-        self._limits = limits
+        self._share = share
         self._clock = clock
         self._metrics = metrics
 
@@ -96,12 +96,10 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         self._streams.enter()
         self._metrics.streams.set(self._streams.open)
         stream = CameraStream(
-            recognise=self._recognise,
             write=partial(_write, context),
-            limits=self._limits,
             clock=self._clock,
             metrics=self._metrics,
-            draining=self._streams.draining,
+            share=self._share,
         )
         try:
             await stream.run(request_iterator)
@@ -116,7 +114,7 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         del context
         started_ns = self._clock.monotonic_ns()
         gallery = GalleryName.parse(request.gallery)
-        far = wire.far_from(request.target_far, self._limits.target_far)
+        far = wire.far_from(request.target_far, self._share.limits.target_far)
         recognition = await self._recognise(wire.image_from(request.image), gallery, far)
         total_ns = self._clock.monotonic_ns() - started_ns
         queue_ns = max(0, total_ns - sum(recognition.spent_ns.values()))
@@ -128,7 +126,7 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
     ) -> recognition_pb2.VerifyResponse:
         """Whether two images show the same person."""
         del context
-        far = wire.far_from(request.target_far, self._limits.target_far)
+        far = wire.far_from(request.target_far, self._share.limits.target_far)
         first, second = wire.image_from(request.first), wire.image_from(request.second)
         verdict = await self._run(lambda: verify(self._recogniser, first, second, far=far))
         (first_face,), (second_face,) = (wire.analysed_faces(face) for face in verdict.analyses)

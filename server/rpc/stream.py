@@ -14,22 +14,25 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.domain import EncodedImage, GalleryName
 from server.errors import FacestreamError, InvalidInputError
+from server.pipeline.flow import Advice, Flow
 from server.pipeline.recognise import Recognition
+from server.pipeline.session import CameraName, Ticket
 from server.pipeline.slot import DropReason, NewestFrame, Waiting
 from server.rpc import wire
 from server.rpc.interceptors import unexpected
+from server.rpc.sessions import FrameSession
 from server.rpc.status import status_of
 from server.telemetry import Metrics
 
 _log = logging.getLogger(__name__)
 
 _CAMERA = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ADVISE_EVERY_NS = 10**9
 _OUTBOX = 64
 """Answers that wait for a client to read them. When full, no frame is read: a slow client slows itself only."""
 
 Request = recognition_pb2.StreamRecognizeRequest
 Response = recognition_pb2.StreamRecognizeResponse
-Recognise = Callable[[EncodedImage, GalleryName, float], Awaitable[Recognition]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,31 @@ class StreamClock:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    """What a camera asked for."""
+class StreamShare:
+    """What all streams share.
 
-    camera: str
-    gallery: GalleryName
-    far: float
+    Attributes:
+        limits: what holds for each.
+        open_session: for a camera's frames.
+        turns: a permit for each frame that is in work; whoever waits longest is next, so that cameras take turns.
+        flow: what cameras are advised.
+        draining: set when the server is about to stop.
+    """
+
+    limits: StreamLimits
+    open_session: Callable[[CameraName], FrameSession]
+    turns: asyncio.Semaphore
+    flow: Flow
+    draining: asyncio.Event
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a camera asked for, and the session that serves it."""
+
+    name: CameraName
     max_age_ns: int
+    session: FrameSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +104,23 @@ class CameraStream:
     """Answers every frame of one stream exactly once.
 
     Attributes:
-        recognise: names the people in one image; may run elsewhere.
         write: sends an answer; returns when the transport took it, raises ConnectionError when the camera is gone.
-        limits: what holds for every stream.
         clock: time.
         metrics: counted into.
-        draining: set when the server is about to stop.
+        share: what all streams share.
     """
 
-    recognise: Recognise
     write: Callable[[Response], Awaitable[None]]
-    limits: StreamLimits
     clock: StreamClock
     metrics: Metrics
-    draining: asyncio.Event
+    share: StreamShare
     _outbox: asyncio.Queue[Response | None] = field(default_factory=lambda: asyncio.Queue(_OUTBOX), init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _reading: bool = field(default=True, init=False)
     _last_sequence: int = field(default=0, init=False)
     _newest_answered: asyncio.Event | None = field(default=None, init=False)
+    _advice: Advice | None = field(default=None, init=False)
+    _advised_ns: int = field(default=0, init=False)
 
     async def run(self, requests: AsyncIterator[Request]) -> None:
         """Serves the stream until the camera ends it or the server drains.
@@ -111,19 +130,29 @@ class CameraStream:
         """
         messages = aiter(requests)
         opened = self._open(await self._next(messages))
-        slot: NewestFrame[_Frame] = NewestFrame(opened.max_age_ns)
+        now = self.clock.monotonic_ns()
         await self._outbox.put(self._ready(opened))
+        await self._outbox.put(self._told(self.share.flow.enter(opened.name.session, now), now))
+        try:
+            failure = await self._serve(messages, opened)
+        finally:
+            self.share.flow.leave(opened.name.session)
+            opened.session.close()
+        if failure is not None:
+            raise failure
+
+    async def _serve(self, messages: AsyncIterator[Request], opened: _Opened) -> FacestreamError | None:
+        slot: NewestFrame[_Frame] = NewestFrame(opened.max_age_ns)
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(self._write_answers())
-            workers = [group.create_task(self._work(opened, slot)) for _ in range(self.limits.frames_at_once)]
-            failure = await self._read(messages, slot)
+            workers = [group.create_task(self._work(opened, slot)) for _ in range(self.share.limits.frames_at_once)]
+            failure = await self._read(messages, opened, slot)
             self._reading = False
             self._wake.set()
             await asyncio.gather(*workers)
             await self._outbox.put(None)
             await writer
-        if failure is not None:
-            raise failure
+        return failure
 
     async def _next(self, messages: AsyncIterator[Request]) -> Request | None:
         """The next message, or None when the camera is done.
@@ -132,14 +161,14 @@ class CameraStream:
             InvalidInputError: it says nothing for too long.
         """
         try:
-            async with asyncio.timeout(self.limits.idle_timeout_s):
+            async with asyncio.timeout(self.share.limits.idle_timeout_s):
                 return await anext(messages)
         except StopAsyncIteration:
             return None
         except TimeoutError:
             raise InvalidInputError(
                 "STREAM_IDLE",
-                f"the stream sent nothing for {self.limits.idle_timeout_s:g} s and is ended; open a new one to go on",
+                f"the stream sent nothing for {self.share.limits.idle_timeout_s:g} s and is ended; open a new one",
             ) from None
 
     def _open(self, first: Request | None) -> _Opened:
@@ -154,28 +183,46 @@ class CameraStream:
                 f"{config.camera[:80]!r} is no camera name; write 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '-'",
                 field="config.camera",
             )
-        return _Opened(
+        name = CameraName(
             config.camera,
+            uuid.uuid4().hex[:12],
             GalleryName.parse(config.gallery, "config.gallery"),
-            wire.far_from(config.target_far, self.limits.target_far),
-            wire.age_ns_from(config, self.limits.max_frame_age_ns),
+            wire.far_from(config.target_far, self.share.limits.target_far),
         )
+        max_age_ns = wire.age_ns_from(config, self.share.limits.max_frame_age_ns)
+        return _Opened(name, max_age_ns, self.share.open_session(name))
 
     def _ready(self, opened: _Opened) -> Response:
-        session = uuid.uuid4().hex[:12]
-        _log.info("stream opened", extra={"camera": opened.camera, "session": session, "gallery": str(opened.gallery)})
+        name = opened.name
+        _log.info("stream opened", extra={"camera": name.camera, "session": name.session, "gallery": str(name.gallery)})
         return Response(
             ready=recognition_pb2.StreamReady(
-                session=session,
-                gallery=str(opened.gallery),
-                target_far=opened.far,
+                session=name.session,
+                gallery=str(name.gallery),
+                target_far=name.far,
                 max_frame_age=wire.duration(opened.max_age_ns),
             )
         )
 
-    async def _read(self, messages: AsyncIterator[Request], slot: NewestFrame[_Frame]) -> FacestreamError | None:
+    def _told(self, advice: Advice, now_ns: int) -> Response:
+        self._advice, self._advised_ns = advice, now_ns
+        return Response(advice=wire.advice_message(advice))
+
+    async def _advise(self, opened: _Opened) -> None:
+        """Tells the camera what it may send, when that has changed."""
+        now = self.clock.monotonic_ns()
+        if now - self._advised_ns < _ADVISE_EVERY_NS:
+            return
+        self._advised_ns = now
+        advice = self.share.flow.advise(opened.name.session, now)
+        if advice != self._advice:
+            await self._outbox.put(self._told(advice, now))
+
+    async def _read(
+        self, messages: AsyncIterator[Request], opened: _Opened, slot: NewestFrame[_Frame]
+    ) -> FacestreamError | None:
         """Takes frames in until the camera ends, errs, or the server drains; returns the camera's error."""
-        drained = asyncio.ensure_future(self.draining.wait())
+        drained = asyncio.ensure_future(self.share.draining.wait())
         try:
             while True:
                 coming = asyncio.ensure_future(self._next(messages))
@@ -183,12 +230,13 @@ class CameraStream:
                 if not coming.done():
                     coming.cancel()
                     await self._outbox.put(
-                        Response(drain=recognition_pb2.Drain(grace=wire.duration(self.limits.drain_ns)))
+                        Response(drain=recognition_pb2.Drain(grace=wire.duration(self.share.limits.drain_ns)))
                     )
                     return None
                 message = coming.result()
                 if message is None:
                     return None
+                self.share.flow.came(opened.name.session, self.clock.monotonic_ns())
                 await self._accept(message, slot)
         except FacestreamError as error:
             return error
@@ -227,40 +275,55 @@ class CameraStream:
 
     async def _work(self, opened: _Opened, slot: NewestFrame[_Frame]) -> None:
         while True:
-            waiting, expired = slot.take(at_ns=self.clock.monotonic_ns())
-            if expired is not None:
-                await self._answer_dropped(expired, DropReason.TOO_OLD)
-            elif waiting is not None:
-                before, answered = self._newest_answered, asyncio.Event()
-                self._newest_answered = answered
-                try:
-                    await self._answer(opened, waiting, before)
-                finally:
-                    answered.set()
-            elif self._reading:
+            if slot.empty:
+                if not self._reading:
+                    return
                 await self._wake.wait()
                 self._wake.clear()
             else:
-                return
+                await self._take(opened, slot)
 
-    async def _answer(self, opened: _Opened, waiting: Waiting[_Frame], before: asyncio.Event | None) -> None:
-        """Works on a frame and answers it after the one that was begun before it."""
+    async def _take(self, opened: _Opened, slot: NewestFrame[_Frame]) -> None:
+        """Waits for its turn among all cameras, and then works on the newest frame that this one has."""
+        async with self.share.turns:
+            waiting, expired = slot.take(at_ns=self.clock.monotonic_ns())
+            if waiting is None:
+                if expired is not None:
+                    await self._answer_dropped(expired, DropReason.TOO_OLD)
+                return
+            before, answered = self._newest_answered, asyncio.Event()
+            self._newest_answered = answered
+            queue_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
+            ticket = opened.session.ticket(waiting.frame.captured_at.ToNanoseconds(), waiting.arrived_at_ns)
+            try:
+                recognition = await self._outcome(opened, ticket, waiting.frame.image)
+            except BaseException:
+                answered.set()
+                raise
+        try:
+            if before is not None:
+                await before.wait()
+            await self._answer(waiting, recognition, queue_ns)
+            await self._advise(opened)
+        finally:
+            answered.set()
+
+    async def _answer(
+        self, waiting: Waiting[_Frame], recognition: Recognition | FacestreamError, queue_ns: int
+    ) -> None:
         frame = waiting.frame
-        queue_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
-        recognition = await self._outcome(frame.image, opened)
-        if before is not None:
-            await before.wait()
         if isinstance(recognition, FacestreamError):
             await self._answer_error(frame.sequence, frame.captured_at, recognition)
             return
         total_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
+        self.share.flow.cost(sum(recognition.spent_ns.values()) / 1e9)
         self._count(recognition, queue_ns, total_ns)
         result = wire.result_message(recognition, queue_ns=queue_ns, total_ns=total_ns)
         await self._outbox.put(Response(sequence=frame.sequence, captured_at=frame.captured_at, result=result))
 
-    async def _outcome(self, image: EncodedImage, opened: _Opened) -> Recognition | FacestreamError:
+    async def _outcome(self, opened: _Opened, ticket: Ticket, image: EncodedImage) -> Recognition | FacestreamError:
         try:
-            return await self.recognise(image, opened.gallery, opened.far)
+            return await opened.session.look(ticket, image)
         except FacestreamError as error:
             return error
         except Exception as error:  # noqa: BLE001 - one frame's fault must not end the stream
@@ -272,6 +335,8 @@ class CameraStream:
             self.metrics.stages.labels(stage).observe(spent_ns / 1e9)
         for face in recognition.recognised:
             self.metrics.faces.labels(type(face.answer).__name__.lower()).inc()
+        for reason, looks in recognition.looks.items():
+            self.metrics.looks.labels(reason).inc(looks)
 
     async def _answer_error(self, sequence: int, captured_at: Timestamp, error: FacestreamError) -> None:
         self.metrics.frames.labels("error").inc()

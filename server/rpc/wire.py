@@ -23,6 +23,7 @@ from server.domain import (
 from server.errors import ImageError, InvalidInputError
 from server.identity.records import Identity, Template
 from server.pipeline.enrol import JudgedPhoto, Refusal
+from server.pipeline.flow import Advice
 from server.pipeline.recognise import Recognition
 from server.pipeline.slot import DropReason
 from server.pipeline.vision import Analysis
@@ -182,15 +183,27 @@ def result_message(recognition: Recognition, *, queue_ns: int, total_ns: int) ->
         total_ns: from the image's arrival to its answer, nanoseconds.
     """
     stages = {stage: duration(spent) for stage, spent in recognition.spent_ns.items()}
+    faces = []
+    for i, face in enumerate(recognition.recognised):
+        message = face_message(recognition.faces, i, face.quality, face.answer)
+        message.track = face.track
+        faces.append(message)
     return recognition_pb2.FrameResult(
-        faces=[
-            face_message(recognition.faces, i, face.quality, face.answer)
-            for i, face in enumerate(recognition.recognised)
-        ],
+        faces=faces,
         width=recognition.width,
         height=recognition.height,
         timing=recognition_pb2.FrameTiming(queue=duration(queue_ns), total=duration(total_ns), **stages),
         gallery_revision=recognition.gallery_revision,
+    )
+
+
+def advice_message(advice: Advice) -> recognition_pb2.FlowAdvice:
+    """Advice as a message."""
+    return recognition_pb2.FlowAdvice(
+        credits=advice.credits,
+        frames_per_second=advice.frames_per_second,
+        longest_side=advice.longest_side,
+        jpeg_quality=advice.jpeg_quality,
     )
 
 

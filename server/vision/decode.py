@@ -9,13 +9,20 @@ import numpy as np
 
 from server.domain import Codec, EncodedImage, Image
 from server.errors import ImageError
-from server.vision.header import read_header
+from server.vision.header import ImageHeader, read_header
 
 _MAX_JPEG_SCANS = 100
 """Each scan of a progressive JPEG walks the whole picture again; encoders write about ten."""
 
 _MAX_PIXELS_PER_BYTE = 1000
 """A Huffman-coded JPEG spends at least one bit on each 8x8 block of a plane: under 500 pixels a byte."""
+
+_FLAGS = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,72 @@ def decode(image: EncodedImage, limits: ImageLimits) -> Image:
     Raises:
         ImageError: empty, over a limit, of another format than declared or supported, or damaged.
     """
+    _check_bytes(image, limits)
+    if image.codec is Codec.BGR24:
+        return _raw(image, limits)
+    return _pixels(image, _checked_header(image, limits))
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image, decoded as far as finding faces needs it.
+
+    Attributes:
+        pixels: (h, w, 3) uint8 BGR, upright.
+        reduction: 1, 2, 4 or 8: pixels of the whole image per pixel of `pixels`, along each axis.
+        width: of the whole image, pixels.
+        height: of the whole image, pixels.
+        encoded: the bytes, for decoding the whole.
+    """
+
+    pixels: Image
+    reduction: int
+    width: int
+    height: int
+    encoded: EncodedImage
+
+    def whole(self) -> Image:
+        """The whole image, (H, W, 3) uint8 BGR; decodes it when `pixels` are reduced.
+
+        Raises:
+            ImageError: the bytes are damaged.
+        """
+        if self.reduction == 1:
+            return self.pixels
+        return _pixels(self.encoded, read_header(self.encoded.data))
+
+
+def decode_for(image: EncodedImage, limits: ImageLimits, *, longest_side: int) -> Picture:
+    """An image with at least so many pixels on its longer side, if it has them, and no more work than that needs.
+
+    A JPEG's pixels come in blocks of 8x8 that can be decoded at a half, a quarter or an eighth of their size.
+
+    Raises:
+        ImageError: as `decode`.
+    """
+    _check_bytes(image, limits)
+    if image.codec is Codec.BGR24:
+        pixels = _raw(image, limits)
+        return Picture(pixels, 1, image.width, image.height, image)
+    header = _checked_header(image, limits)
+    reduction = _reduction(header, longest_side)
+    pixels = _pixels(image, header, reduction)
+    height, width = pixels.shape[:2]
+    if reduction == 1:
+        return Picture(pixels, 1, width, height, image)
+    turned = (height, width) != tuple(-(-side // reduction) for side in (header.height, header.width))
+    sides = (header.height, header.width) if turned else (header.width, header.height)
+    return Picture(pixels, reduction, *sides, image)
+
+
+def _reduction(header: ImageHeader, longest_side: int) -> int:
+    if header.codec is not Codec.JPEG:
+        return 1
+    longest = max(header.width, header.height)
+    return next((factor for factor in (8, 4, 2) if longest >= factor * longest_side), 1)
+
+
+def _check_bytes(image: EncodedImage, limits: ImageLimits) -> None:
     if not image.data:
         raise ImageError("IMAGE_EMPTY", "the image has no bytes; send a JPEG, a PNG or raw BGR pixels")
     if len(image.data) > limits.max_bytes:
@@ -44,9 +117,6 @@ def decode(image: EncodedImage, limits: ImageLimits) -> Image:
             "IMAGE_BYTES_EXCEEDED",
             f"the image has {len(image.data)} bytes, the limit is {limits.max_bytes}; send it smaller",
         )
-    if image.codec is Codec.BGR24:
-        return _raw(image, limits)
-    return _compressed(image, limits)
 
 
 def _check_pixels(width: int, height: int, limits: ImageLimits) -> None:
@@ -73,7 +143,7 @@ def _raw(image: EncodedImage, limits: ImageLimits) -> Image:
     return np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
 
 
-def _compressed(image: EncodedImage, limits: ImageLimits) -> Image:
+def _checked_header(image: EncodedImage, limits: ImageLimits) -> ImageHeader:
     header = read_header(image.data)
     if image.codec not in (Codec.UNSPECIFIED, header.codec):
         raise ImageError(
@@ -83,8 +153,12 @@ def _compressed(image: EncodedImage, limits: ImageLimits) -> Image:
     _check_pixels(header.width, header.height, limits)
     if header.codec is Codec.JPEG:
         _check_jpeg_cost(image.data, header.width * header.height)
+    return header
+
+
+def _pixels(image: EncodedImage, header: ImageHeader, reduction: int = 1) -> Image:
     try:
-        pixels = cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_COLOR)
+        pixels = cv2.imdecode(np.frombuffer(image.data, np.uint8), _FLAGS[reduction])
     except cv2.error as error:
         raise _undecodable(header.codec) from error
     if pixels is None:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from server.domain import ColourOrder, Faces, Image, PixelSpec
 
+_LINEAR_FROM = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
@@ -56,8 +58,13 @@ def fit(image: Image, box: Letterbox) -> Image:
     if box.scale == 1.0:
         inside[:] = image
     else:
-        cv2.resize(image, (width, height), dst=inside, interpolation=cv2.INTER_AREA)
+        cv2.resize(image, (width, height), dst=inside, interpolation=_interpolation(box.scale))
     return canvas
+
+
+def _interpolation(scale: float) -> int:
+    """Down to a half, bilinear sampling skips no pixel and costs a fifth of averaging; below, it would."""
+    return cv2.INTER_LINEAR if scale >= _LINEAR_FROM else cv2.INTER_AREA
 
 
 def to_tensor(images: Sequence[Image] | NDArray[np.uint8], pixels: PixelSpec) -> NDArray[np.float32]:

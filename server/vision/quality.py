@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,6 +20,9 @@ _FACE_MODEL = np.asarray(
 x and y are the proportions of the common 112x112 alignment template; z is a nose 27 mm before eyes 64 mm apart
 (anthropometric means).
 """
+
+_CENTRED_MODEL = _FACE_MODEL - _FACE_MODEL.mean(axis=0)
+_TO_CAMERA = np.linalg.pinv(_CENTRED_MODEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,28 @@ def assess(faces: Faces, crops: NDArray[np.uint8], scale: QualityScale) -> list[
     ]
 
 
+def at_a_glance(faces: Faces, before: Sequence[Quality | None], scale: QualityScale) -> list[Quality]:
+    """The quality of faces that are followed, without their crops: light and sharpness are those of an earlier look.
+
+    Args:
+        faces: N faces in pixels of the image.
+        before: N times what `assess` said of the face at an earlier look; None makes light and sharpness no factors.
+        scale: what the score means.
+    """
+    sizes = np.minimum(faces.boxes[:, 2] - faces.boxes[:, 0], faces.boxes[:, 3] - faces.boxes[:, 1])
+    return [
+        _quality(
+            float(size),
+            earlier.sharpness if earlier else math.inf,
+            pose(points),
+            earlier.brightness if earlier else sum(scale.brightness[1:3]) / 2,
+            float(score),
+            scale,
+        )
+        for size, points, score, earlier in zip(sizes, faces.landmarks, faces.scores, before, strict=True)
+    ]
+
+
 def _one(
     size: float,
     landmarks: NDArray[np.float32],
@@ -92,7 +119,18 @@ def _one(
     grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
     sharpness = float(cv2.Laplacian(grey, cv2.CV_32F).std())
     brightness = float(grey.mean())
-    yaw, pitch, roll = pose(landmarks)
+    return _quality(size, sharpness, pose(landmarks), brightness, detection_score, scale)
+
+
+def _quality(
+    size: float,
+    sharpness: float,
+    angles: tuple[float, float, float],
+    brightness: float,
+    detection_score: float,
+    scale: QualityScale,
+) -> Quality:
+    yaw, pitch, roll = angles
     turn = max(abs(yaw), abs(pitch))
     dark, dim, bright, glaring = scale.brightness
     factors = (
@@ -127,9 +165,7 @@ def pose(landmarks: NDArray[np.float32]) -> tuple[float, float, float]:
     Args:
         landmarks: (5, 2) float32, pixels.
     """
-    model = _FACE_MODEL - _FACE_MODEL.mean(axis=0)
-    points = landmarks.astype(np.float64) - landmarks.mean(axis=0)
-    camera, *_ = np.linalg.lstsq(model, points, rcond=None)
+    camera = _TO_CAMERA @ (landmarks.astype(np.float64) - landmarks.mean(axis=0))
     right, down = camera[:, 0], camera[:, 1]
     lengths = np.linalg.norm(right), np.linalg.norm(down)
     if min(lengths) == 0:

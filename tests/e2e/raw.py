@@ -117,13 +117,29 @@ def names_in(result: recognition_pb2.FrameResult) -> set[str]:
     return {face.match.display_name for face in result.faces if face.WhichOneof("answer") == "match"}
 
 
+class Answers:
+    """What a stream answers, without advice, which may come at any time."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self.cancel, self.code = call.cancel, call.code
+
+    def __iter__(self) -> Iterator[recognition_pb2.StreamRecognizeResponse]:
+        return self
+
+    def __next__(self) -> recognition_pb2.StreamRecognizeResponse:
+        while (answer := next(self._call)).WhichOneof("message") == "advice":
+            pass
+        return answer
+
+
 class RawStream:
     """A camera's stream, message by message."""
 
     def __init__(self, stubs: Stubs, *first: recognition_pb2.StreamRecognizeRequest) -> None:
         self._requests: SimpleQueue[recognition_pb2.StreamRecognizeRequest | None] = SimpleQueue()
         self.send(*first)
-        self.answers = stubs.recognition.StreamRecognize(iter(self._requests.get, None), timeout=DEADLINE_S)
+        self.answers = Answers(stubs.recognition.StreamRecognize(iter(self._requests.get, None), timeout=DEADLINE_S))
 
     def send(self, *messages: recognition_pb2.StreamRecognizeRequest) -> None:
         """Puts messages on their way."""

@@ -68,7 +68,7 @@ def test_bytes_that_are_no_message_end_a_stream_after_the_frames_before_them_are
     seen = []
     refusal = refusal_of(lambda: seen.extend(call_and_keep(call, seen)))
     assert (refusal.code, refusal.reason) == ("INVALID_ARGUMENT", "MESSAGE_MALFORMED")
-    assert [answer.WhichOneof("message") for answer in seen] == ["ready", "result"]
+    assert [answer.WhichOneof("message") for answer in seen] == ["ready", "advice", "result"]
 
 
 def call_and_keep(call, seen):

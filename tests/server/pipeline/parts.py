@@ -9,7 +9,8 @@ from server.identity.gallery import Galleries
 from server.pipeline.enrol import EnrolmentRule, Photo
 from server.pipeline.enrolment import Enroller, EnrolmentRequest
 from server.pipeline.load import LoadedVision
-from server.pipeline.recognise import Recogniser, RecognitionRule
+from server.pipeline.naming import RecognitionRule
+from server.pipeline.recognise import Recogniser
 from server.vision.decode import ImageLimits
 from server.vision.quality import Legibility
 from tests.painted import PaintedFace, image

@@ -10,8 +10,14 @@ import pytest
 from facestream.v1 import image_pb2, recognition_pb2, recognition_pb2_grpc
 
 from server.errors import ExhaustedError, UnavailableError
+from server.identity.track import TrackRule
+from server.pipeline.flow import Flow, FlowRule
+from server.pipeline.followed import NobodyWatches
+from server.pipeline.rhythm import DetectionPace
+from server.pipeline.session import SessionRule
 from server.rpc.recognition import RecognitionServicer, Streams
-from server.rpc.stream import StreamClock, StreamLimits
+from server.rpc.sessions import Sessions
+from server.rpc.stream import StreamClock, StreamLimits, StreamShare
 from tests.painted import DIMENSION, PaintedFace, between, paint, person, png, portrait
 from tests.server.pipeline.parts import FAR, enroller_of, photo, recogniser_of, request
 from tests.server.rpc.served import refused_by, served
@@ -24,13 +30,26 @@ def streams():
     return Streams(at_most=2)
 
 
+@pytest.fixture(params=[True, False], ids=["followed", "single frames"])
+def share(request, loaded, galleries, executor, streams):
+    rule = SessionRule(TrackRule(same_person=0.5, other_person=1.0), DetectionPace()) if request.param else None
+    sessions = Sessions(recogniser_of(loaded, galleries), rule, NobodyWatches(), executor)
+    return StreamShare(
+        limits=LIMITS,
+        open_session=sessions.open,
+        turns=asyncio.Semaphore(3),
+        flow=Flow(FlowRule(threads=2, credits=3)),
+        draining=streams.draining,
+    )
+
+
 @pytest.fixture
-async def stub(loaded, galleries, executor, metrics, streams):
+async def stub(loaded, galleries, executor, metrics, streams, share):
     servicer = RecognitionServicer(
         recogniser=recogniser_of(loaded, galleries),
         executor=executor,
         streams=streams,
-        limits=LIMITS,
+        share=share,
         clock=StreamClock(time.monotonic_ns, time.time_ns),
         metrics=metrics,
     )
@@ -112,7 +131,7 @@ async def test_a_rate_out_of_range_is_refused(stub, far):
 async def test_a_stream_is_counted_while_it_is_open(stub, streams, count, ada):
     stream = stub.StreamRecognize()
     await stream.write(config())
-    assert (await stream.read()).WhichOneof("message") == "ready"
+    assert [(await stream.read()).WhichOneof("message") for _ in range(2)] == ["ready", "advice"]
     await stream.write(frame(1, picture(person(1))))
     assert (await stream.read()).result.faces[0].match.display_name == "Ada"
     assert (streams.open, count("facestream_streams")) == (1, 1)
@@ -133,7 +152,7 @@ async def until(condition):
 async def opened(stub):
     stream = stub.StreamRecognize()
     await stream.write(config())
-    await stream.read()
+    assert [(await stream.read()).WhichOneof("message") for _ in range(2)] == ["ready", "advice"]
     return stream
 
 

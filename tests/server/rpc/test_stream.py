@@ -16,11 +16,13 @@ from google.rpc import code_pb2
 
 from server.domain import Faces
 from server.errors import ImageError, InvalidInputError
+from server.pipeline.flow import Flow, FlowRule
 from server.pipeline.recognise import Recognition
-from server.rpc.stream import CameraStream, StreamClock, StreamLimits
+from server.pipeline.session import Ticket
+from server.rpc.stream import CameraStream, StreamClock, StreamLimits, StreamShare
 from server.telemetry import Metrics
 
-NOBODY = Recognition(64, 48, Faces.none(), (), 7, {"decode": 1, "detect": 2, "align": 3, "embed": 4, "match": 5})
+NOBODY = Recognition(64, 48, Faces.none(), (), 7, {"decode": 1, "detect": 2, "align": 3, "embed": 4, "match": 5}, {})
 LIMITS = StreamLimits(target_far=0.001, frames_at_once=1, max_frame_age_ns=10**9, idle_timeout_s=5, drain_ns=10**9)
 
 
@@ -33,26 +35,53 @@ def frame(sequence, data=b"jpeg"):
     return recognition_pb2.StreamRecognizeRequest(frame=recognition_pb2.CameraFrame(sequence=sequence, image=image))
 
 
+class ScriptedSession:
+    """A session whose frames are looked at by a function of the test."""
+
+    def __init__(self, recognise):
+        self.recognise, self.tickets, self.closed = recognise, [], False
+
+    def ticket(self, captured_ns, arrived_ns):
+        self.tickets.append(captured_ns)
+        return Ticket(len(self.tickets) - 1, arrived_ns, captured_ns)
+
+    async def look(self, ticket, image):
+        return await self.recognise(image)
+
+    def close(self):
+        self.closed = True
+
+
 class Camera:
     """A scripted camera: sends what it is told and keeps what is answered."""
 
-    def __init__(self, recognise=None, *, limits=LIMITS, write=None, clock=time.monotonic_ns):
-        self.sent, self.answers, self.draining = asyncio.Queue(), [], asyncio.Event()
+    def __init__(self, recognise=None, *, limits=LIMITS, write=None, clock=time.monotonic_ns, turns=8):
+        self.sent, self.draining = asyncio.Queue(), asyncio.Event()
+        self.answers, self.advice = [], []
         self.metrics = Metrics()
+        self.session = ScriptedSession(recognise or self.see_nobody)
         self.stream = CameraStream(
-            recognise=recognise or self.see_nobody,
             write=write or self.keep,
-            limits=limits,
             clock=StreamClock(clock, lambda: 123_000_000_456),
             metrics=self.metrics,
-            draining=self.draining,
+            share=StreamShare(
+                limits=limits,
+                open_session=self.open,
+                turns=asyncio.Semaphore(turns),
+                flow=Flow(FlowRule(threads=2, credits=3)),
+                draining=self.draining,
+            ),
         )
 
-    async def see_nobody(self, image, gallery, far):
+    def open(self, name):
+        self.name = name
+        return self.session
+
+    async def see_nobody(self, image):
         return NOBODY
 
     async def keep(self, answer):
-        self.answers.append(answer)
+        (self.answers if answer.WhichOneof("message") != "advice" else self.advice).append(answer)
 
     async def requests(self):
         while (message := await self.sent.get()) is not None:
@@ -99,7 +128,7 @@ async def test_a_frame_comes_back_with_its_number_its_time_and_the_stages():
 async def test_while_one_frame_is_worked_on_only_the_newest_waits():
     gate = asyncio.Event()
 
-    async def recognise(image, gallery, far):
+    async def recognise(image):
         await gate.wait()
         return NOBODY
 
@@ -122,7 +151,7 @@ async def test_while_one_frame_is_worked_on_only_the_newest_waits():
 async def test_two_frames_are_worked_on_at_once_and_answered_in_their_order():
     running, gates = [], {b"first": asyncio.Event(), b"second": asyncio.Event()}
 
-    async def recognise(image, gallery, far):
+    async def recognise(image):
         running.append(image.data)
         await gates[image.data].wait()
         return NOBODY
@@ -146,7 +175,7 @@ async def test_two_frames_are_worked_on_at_once_and_answered_in_their_order():
 async def test_every_frame_is_answered_exactly_once_whatever_the_pace(at_once):
     rng = random.Random(4)
 
-    async def recognise(image, gallery, far):
+    async def recognise(image):
         await asyncio.sleep(rng.choice([0, 0, 0.001, 0.004]))
         if rng.random() < 0.2:
             raise ImageError("IMAGE_DAMAGED", "broken")
@@ -187,7 +216,7 @@ async def test_a_sequence_number_that_doesn_t_rise_is_an_error_and_the_stream_go
 
 
 async def test_a_bad_image_is_an_error_of_its_frame():
-    async def recognise(image, gallery, far):
+    async def recognise(image):
         raise ImageError("IMAGE_DAMAGED", "the jpeg is cut off")
 
     _, answer = await Camera(recognise).run(config(), frame(1))
@@ -196,7 +225,7 @@ async def test_a_bad_image_is_an_error_of_its_frame():
 
 
 async def test_a_fault_of_the_server_is_an_error_of_its_frame_that_tells_no_details():
-    async def recognise(image, gallery, far):
+    async def recognise(image):
         raise RuntimeError("/secret/path")
 
     _, answer = await Camera(recognise).run(config(), frame(1))
@@ -253,7 +282,7 @@ async def test_a_silent_stream_is_ended():
 async def test_a_draining_server_says_so_answers_what_it_holds_and_ends():
     gate = asyncio.Event()
 
-    async def recognise(image, gallery, far):
+    async def recognise(image):
         await gate.wait()
         return NOBODY
 

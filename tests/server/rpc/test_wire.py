@@ -167,7 +167,7 @@ def test_a_result_has_the_faces_in_order_the_size_the_revision_and_every_stage()
         RecognisedFace(QUALITY, Match("i", "Ada", 0.5, 1.0, None)),
         RecognisedFace(QUALITY, Undecided(UndecidedReason.LOW_QUALITY)),
     )
-    result = wire.result_message(Recognition(640, 360, FACES, recognised, 9, spent), queue_ns=6, total_ns=10**9 + 7)
+    result = wire.result_message(Recognition(640, 360, FACES, recognised, 9, spent, {}), queue_ns=6, total_ns=10**9 + 7)
     assert [face.WhichOneof("answer") for face in result.faces] == ["match", "undecided"]
     assert (result.width, result.height, result.gallery_revision) == (640, 360, 9)
     nanos = {stage: getattr(result.timing, stage).nanos for stage in (*spent, "queue")}

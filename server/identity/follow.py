@@ -1,0 +1,166 @@
+"""One frame's faces to tracks: who continues whom, which faces need a close look, and what the looks decide. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from server.domain import Faces
+from server.identity.track import LookReason, Track, TrackRule, look_reason, pairs_of, resembling, start, trusted
+from server.identity.track_template import Look
+
+_ESTRANGED = 2
+"""Close looks in a row that must not resemble a template before the face counts as another person's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What boxes and glances say of one face of a frame.
+
+    Attributes:
+        track: index of the track that it may continue; None when there is none.
+        certain: the boxes and glances suffice; when False an embedding must agree.
+        reason: why it should be looked at closely; None when it need not.
+    """
+
+    track: int | None
+    certain: bool
+    reason: LookReason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one frame shows.
+
+    Attributes:
+        faces: N faces in pixels of the whole picture.
+        scores: N qualities, 0..1, as judged before a close look.
+        at_ns: when the frame was captured.
+    """
+
+    faces: Faces
+    scores: tuple[float, ...]
+    at_ns: int
+
+
+def claims_of(
+    tracks: Sequence[Track], sight: Sight, likeness: Callable[[int, int], float], rule: TrackRule
+) -> tuple[Claim, ...]:
+    """A claim for each face.
+
+    Args:
+        tracks: that are not over.
+        sight: the frame.
+        likeness: of the track and the face with these indices, -1..1.
+        rule: how faces are followed.
+    """
+    claims = [Claim(None, certain=False, reason=LookReason.NEW)] * len(sight.faces)
+    for pair in pairs_of(tracks, sight.faces, sight.at_ns):
+        track = tracks[pair.track]
+        if trusted(track, pair, likeness(pair.track, pair.face), sight.at_ns, rule):
+            reason = look_reason(track, sight.scores[pair.face], sight.at_ns, rule)
+            claims[pair.face] = Claim(pair.track, certain=True, reason=reason)
+        else:
+            claims[pair.face] = Claim(pair.track, certain=False, reason=LookReason.DOUBTFUL)
+    return tuple(claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Which track each face belongs to.
+
+    Attributes:
+        tracks: one a face, as it is after this frame.
+        next_number: for the next track that begins.
+    """
+
+    tracks: tuple[Track, ...]
+    next_number: int
+
+
+class _Settling:
+    """The state of `settle` while it goes from the certain faces to the uncertain ones."""
+
+    def __init__(self, tracks: Sequence[Track], sight: Sight, looks: Mapping[int, Look], rule: TrackRule) -> None:
+        self._sight = sight
+        self._looks = looks
+        self._rule = rule
+        self._free = list(tracks)
+        self.settled: dict[int, Track] = {}
+
+    def continued(self, face: int, track: Track) -> bool:
+        """Gives a face to a track unless a close look speaks against it; says whether it did."""
+        look = self._looks.get(face)
+        seen = track.seen(self._sight.faces.boxes[face], self._sight.at_ns)
+        if look is None:
+            return self._take(face, track, seen)
+        if track.template is None or track.template.distance(look.embedding) <= self._rule.other_person:
+            return self._take(face, track, seen.looked(look, self._rule))
+        if track.estranged + 1 < _ESTRANGED:
+            return self._take(face, track, replace(seen, estranged=track.estranged + 1))
+        return False
+
+    def verified(self, face: int, track: Track) -> bool:
+        """Gives a face to a track only when a close look agrees, or when the track has nothing to lose."""
+        look = self._looks.get(face)
+        seen = track.seen(self._sight.faces.boxes[face], self._sight.at_ns)
+        if track.template is None:
+            return self._take(face, track, seen.looked(look, self._rule) if look else seen)
+        if look is not None and track.template.distance(look.embedding) <= self._rule.same_person:
+            return self._take(face, track, seen.looked(look, self._rule))
+        return False
+
+    def found_again(self, face: int) -> bool:
+        """Gives a face to a track that is out of sight and that a close look resembles."""
+        look = self._looks.get(face)
+        track = resembling(self._free, look.embedding, self._rule) if look else None
+        return track is not None and self.verified(face, track)
+
+    def started(self, face: int, number: int) -> None:
+        """Begins a track with a face."""
+        track = start(number, self._sight.faces.boxes[face], self._sight.at_ns)
+        look = self._looks.get(face)
+        self.settled[face] = track.looked(look, self._rule) if look else track
+
+    def _take(self, face: int, before: Track, after: Track) -> bool:
+        self._free = [track for track in self._free if track is not before]
+        self.settled[face] = after
+        return True
+
+
+def settle(
+    claims: Sequence[Claim],
+    tracks: Sequence[Track],
+    sight: Sight,
+    looks: Mapping[int, Look],
+    next_number: int,
+    rule: TrackRule,
+) -> Settled:
+    """Gives every face to a track: the certain ones first, then those that a look confirms, then new tracks.
+
+    A face that is certain keeps its track even when one look does not resemble the template (a blur, a profile); that
+    look is left out of the template. When the next one doesn't either, somebody else is there and a track begins.
+
+    Args:
+        claims: one a face, as `claims_of` gave them.
+        tracks: the same as there.
+        sight: the same as there.
+        looks: at faces by index; a face that was looked at but was not legible is missing.
+        next_number: of a track that begins.
+        rule: how faces are followed.
+    """
+    settling = _Settling(tracks, sight, looks, rule)
+    left: list[int] = []
+    for wanted in (True, False):
+        for face, claim in enumerate(claims):
+            if claim.track is None or claim.certain is not wanted:
+                continue
+            give = settling.continued if wanted else settling.verified
+            if not give(face, tracks[claim.track]):
+                left.append(face)
+    left += [face for face, claim in enumerate(claims) if claim.track is None]
+    for face in left:
+        if not settling.found_again(face):
+            settling.started(face, next_number)
+            next_number += 1
+    return Settled(tuple(settling.settled[face] for face in range(len(sight.faces))), next_number)

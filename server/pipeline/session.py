@@ -1,0 +1,305 @@
+"""One camera: its frames in their order, the faces that are followed through them, and who they are."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.domain import EncodedImage, Faces, GalleryName, Quality, TrackReport
+from server.errors import UnavailableError
+from server.identity.follow import Claim, Sight, claims_of, settle
+from server.identity.track import Track, TrackRule
+from server.identity.track_template import Look
+from server.identity.verdict import one_each
+from server.pipeline.camera_clock import CameraClock
+from server.pipeline.followed import Followed, TrackObserver, report_of
+from server.pipeline.naming import name_faces
+from server.pipeline.recognise import RecognisedFace, Recogniser, Recognition, StageTimes
+from server.pipeline.rhythm import DetectionPace, Rhythm
+from server.pipeline.turns import Turns
+from server.vision.decode import Picture, decode_for
+from server.vision.likeness import glances, likeness
+from server.vision.quality import at_a_glance
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRule:
+    """How a camera's frames are worked on: how faces are followed, and how often they are searched for."""
+
+    track: TrackRule
+    pace: DetectionPace
+
+
+@dataclass(frozen=True, slots=True)
+class CameraName:
+    """Whose frames these are.
+
+    Attributes:
+        camera: the camera's name.
+        session: unique over all streams.
+        gallery: to match against.
+        far: wanted false accept rate of one face against the whole gallery.
+    """
+
+    camera: str
+    session: str
+    gallery: GalleryName
+    far: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A frame's place among its camera's frames.
+
+    Attributes:
+        number: from 0.
+        at_ns: when it was captured, in nanoseconds that never go back.
+        wall_ns: when it was captured, wall clock, nanoseconds since the epoch.
+    """
+
+    number: int
+    at_ns: int
+    wall_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A frame whose turn it is."""
+
+    picture: Picture
+    sight: Sight
+    glances: NDArray[np.uint8]
+    ticket: Ticket
+    times: StageTimes
+
+
+@dataclass(frozen=True, slots=True)
+class _CloseLook:
+    """What looking closely at some faces of a frame gave; everything by the face's index."""
+
+    looks: Mapping[int, Look]
+    crops: Mapping[int, NDArray[np.uint8]]
+    qualities: Mapping[int, Quality]
+
+
+class CameraSession:
+    """Follows and names the faces of one camera's stream.
+
+    `look` may be called from several threads at once, once for each ticket; the steps that depend on the frame before
+    take their turn in the tickets' order.
+
+    Args:
+        recogniser: models, gallery and rules.
+        rule: how frames are worked on.
+        observer: is told of tracks.
+        name: whose frames these are.
+    """
+
+    def __init__(self, recogniser: Recogniser, rule: SessionRule, observer: TrackObserver, name: CameraName) -> None:
+        self._recogniser = recogniser
+        self._rule = rule
+        self._observer = observer
+        self._camera = name
+        self._turns = Turns()
+        self._clock = CameraClock()
+        self._rhythm = Rhythm(rule.pace)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._followed: dict[int, Followed] = {}
+        self._visible: tuple[int, ...] = ()
+        self._next_number = 1
+
+    def ticket(self, captured_ns: int, arrived_ns: int) -> Ticket:
+        """A place for the next frame; call in the frames' order, and `look` or `give_back` once for each.
+
+        Args:
+            captured_ns: the camera's wall clock, nanoseconds since the epoch.
+            arrived_ns: the server's monotonic clock, nanoseconds.
+        """
+        return Ticket(self._turns.issue(), self._clock.tick(captured_ns, arrived_ns), captured_ns)
+
+    def give_back(self, ticket: Ticket) -> None:
+        """Frees the place of a frame that will not be looked at."""
+        self._turns.finish(ticket.number)
+
+    def look(self, ticket: Ticket, encoded: EncodedImage) -> Recognition:
+        """Who is in a frame.
+
+        Raises:
+            ImageError: the bytes are no image within the limits.
+            InferenceError: a network failed.
+            UnavailableError: STREAM_CLOSED.
+        """
+        recogniser = self._recogniser
+        detector = recogniser.vision.detector
+        times = StageTimes(recogniser.clock)
+        try:
+            picture = decode_for(encoded, recogniser.limits, longest_side=detector.longest_side)
+            times.done("decode")
+            wanted = self._rhythm.wants(ticket.number, picture.pixels, ticket.at_ns)
+            found = detector.detect(picture.pixels) if wanted else None
+            times.done("detect")
+            with self._turns.turn(ticket.number), self._lock:
+                times.skip()
+                return self._recognition(picture, found, ticket, times)
+        finally:
+            self._turns.finish(ticket.number)
+
+    def close(self) -> None:
+        """Ends all tracks and sends frames away that still wait."""
+        self._turns.close()
+        with self._lock:
+            self._closed = True
+            for number in list(self._followed):
+                self._end(number)
+
+    @property
+    def following(self) -> int:
+        """How many faces are followed now."""
+        return len(self._followed)
+
+    def _recognition(self, picture: Picture, found: Faces | None, ticket: Ticket, times: StageTimes) -> Recognition:
+        if self._closed:
+            raise UnavailableError("STREAM_CLOSED", "the stream was closed while this frame was worked on")
+        looks = self._follow(self._frame(picture, found, ticket, times)) if found is not None else {}
+        self._judge()
+        self._end_lost(ticket.at_ns)
+        self._tell()
+        times.done("match")
+        shown = [self._followed[number] for number in self._visible if number in self._followed]
+        if found is None:
+            shown = [each.coasted(ticket.at_ns) for each in shown]
+        answers = one_each([each.answer for each in shown])
+        return Recognition(
+            width=picture.width,
+            height=picture.height,
+            faces=_faces_of(shown),
+            recognised=tuple(
+                RecognisedFace(each.quality, answer, self._name_of(each.track.number))
+                for each, answer in zip(shown, answers, strict=True)
+            ),
+            gallery_revision=max((each.revision for each in shown), default=self._revision()),
+            spent_ns=times.spent_ns,
+            looks=looks,
+        )
+
+    # Following
+
+    def _frame(self, picture: Picture, found: Faces, ticket: Ticket, times: StageTimes) -> _Frame:
+        seen = glances(picture.pixels, found)
+        faces = found.scaled(picture.reduction)
+        at_sight = at_a_glance(faces, [None] * len(faces), self._recogniser.vision.quality)
+        sight = Sight(faces, tuple(quality.score for quality in at_sight), ticket.at_ns)
+        return _Frame(picture, sight, seen, ticket, times)
+
+    def _follow(self, frame: _Frame) -> Mapping[str, int]:
+        """Brings the tracks up to a frame's faces; returns how many were embedded, by reason."""
+        sight, rule = frame.sight, self._rule.track
+        known = list(self._followed.values())
+        tracks = [each.track for each in known]
+        claims = claims_of(tracks, sight, lambda t, f: likeness(known[t].glance, frame.glances[f]), rule)
+        frame.times.done("track")
+        close = self._look_closely(frame, claims)
+        settled = settle(claims, tracks, sight, close.looks, self._next_number, rule)
+        self._next_number = settled.next_number
+        for i, track in enumerate(settled.tracks):
+            tried = track if claims[i].reason is None else track.tried(sight.scores[i], sight.at_ns)
+            self._keep(frame, i, tried, close)
+        self._visible = tuple(track.number for track in settled.tracks)
+        frame.times.done("track")
+        return Counter(claims[i].reason.value for i in close.looks if claims[i].reason)  # type: ignore[union-attr]
+
+    def _look_closely(self, frame: _Frame, claims: Sequence[Claim]) -> _CloseLook:
+        wanted = [i for i, claim in enumerate(claims) if claim.reason is not None]
+        if not wanted:
+            return _CloseLook({}, {}, {})
+        vision, legibility = self._recogniser.vision, self._recogniser.rule.legibility
+        analysis = vision.analyse(frame.picture.whole(), frame.sight.faces.take(np.asarray(wanted, np.intp)))
+        legible = [k for k, quality in enumerate(analysis.qualities) if legibility.holds(quality)]
+        frame.times.done("align")
+        embeddings = vision.embedder.embed(analysis.crops[legible])
+        frame.times.done("embed")
+        looks = {
+            wanted[k]: Look(embedding, analysis.qualities[k].score, frame.ticket.at_ns)
+            for k, embedding in zip(legible, embeddings, strict=True)
+        }
+        crops = {wanted[k]: analysis.crops[k] for k in legible}
+        return _CloseLook(looks, crops, dict(zip(wanted, analysis.qualities, strict=True)))
+
+    def _keep(self, frame: _Frame, i: int, track: Track, close: _CloseLook) -> None:
+        """Keeps what a frame showed of a track's face."""
+        faces, before = frame.sight.faces, self._followed.get(track.number)
+        quality = close.qualities.get(i) or self._quality(faces, i, before)
+        after = Followed(
+            track=track,
+            started_wall_ns=before.started_wall_ns if before else frame.ticket.wall_ns,
+            seen_wall_ns=frame.ticket.wall_ns,
+            glance=frame.glances[i],
+            face=faces.take(np.asarray([i], np.intp)),
+            quality=quality,
+        )
+        if before:
+            after = after.remembering(before)
+        if i in close.looks and track.template is not None and track.template.holds(close.looks[i]):
+            after = after.with_look(close.crops[i], quality)
+        self._followed[track.number] = after
+
+    def _quality(self, faces: Faces, i: int, before: Followed | None) -> Quality:
+        one = faces.take(np.asarray([i], np.intp))
+        return at_a_glance(one, [before.quality if before else None], self._recogniser.vision.quality)[0]
+
+    # Naming and telling
+
+    def _revision(self) -> int:
+        return self._recogniser.galleries.revision(self._camera.gallery)
+
+    def _judge(self) -> None:
+        """Asks the gallery about every track whose template is new, and about all when the gallery has changed."""
+        revision = self._revision()
+        asked = [each for each in self._followed.values() if each.needs_judging(revision)]
+        if not asked:
+            return
+        recogniser, camera = self._recogniser, self._camera
+        embeddings = np.stack([each.track.template.embedding for each in asked if each.track.template])
+        named = name_faces(recogniser.galleries, recogniser.rule, camera.gallery, embeddings, far=camera.far)
+        for each, said in zip(asked, named.answers, strict=True):
+            self._followed[each.track.number] = each.after_judging(said, named.revision)
+
+    def _tell(self) -> None:
+        for number, each in self._followed.items():
+            if each.is_news() and (report := self._report(each, ended=False)):
+                self._followed[number] = each.after_telling(self._observer.observe(report))
+
+    def _end_lost(self, at_ns: int) -> None:
+        lost_ns = self._rule.track.lost_s * 1e9
+        for number, each in list(self._followed.items()):
+            if at_ns - each.track.seen_ns > lost_ns:
+                self._end(number)
+
+    def _end(self, number: int) -> None:
+        ended = self._followed.pop(number)
+        if report := self._report(ended, ended=True):
+            self._observer.observe(report)
+
+    def _report(self, each: Followed, *, ended: bool) -> TrackReport | None:
+        name = self._name_of(each.track.number)
+        return report_of(each, gallery=self._camera.gallery, camera=self._camera.camera, name=name, ended=ended)
+
+    def _name_of(self, number: int) -> str:
+        return f"{self._camera.session}-{number}"
+
+
+def _faces_of(shown: Sequence[Followed]) -> Faces:
+    if not shown:
+        return Faces.none()
+    parts = [each.face for each in shown]
+    return Faces(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.landmarks for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )
