@@ -31,6 +31,11 @@ class LookReason(Enum):
     CONFIRM = "confirm"
     REFRESH = "refresh"
 
+    @property
+    def urgent(self) -> bool:
+        """Whether nothing can be said of the face before; others may wait for a frame that costs less."""
+        return self in (LookReason.NEW, LookReason.DOUBTFUL)
+
 
 @dataclass(frozen=True, slots=True)
 class TrackRule:
@@ -51,6 +56,7 @@ class TrackRule:
         retry_s: between attempts while no look was legible.
         confirm_s: after a first look, until the one that confirms it.
         refresh_s: after a look of a settled track; twice and four times as long when the track is older.
+        joined_s: looks that are due within so long are had with others of the same frame.
         looks: that a template keeps.
     """
 
@@ -64,6 +70,7 @@ class TrackRule:
     retry_s: float = 0.2
     confirm_s: float = 0.2
     refresh_s: float = 1.0
+    joined_s: float = 0.3
     looks: int = 5
 
 

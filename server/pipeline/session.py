@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from server.domain import EncodedImage, Faces, GalleryName, Quality, TrackReport
 from server.errors import UnavailableError
-from server.identity.follow import Claim, Sight, claims_of, settle
+from server.identity.follow import Claim, Sight, claims_of, joined, settle
 from server.identity.track import Track, TrackRule
 from server.identity.track_template import Look
 from server.identity.verdict import one_each
@@ -25,6 +25,8 @@ from server.pipeline.turns import Turns
 from server.vision.decode import Picture, decode_for
 from server.vision.likeness import glances, likeness
 from server.vision.quality import at_a_glance
+
+_EVERY_PIXEL = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class CameraSession:
         self._followed: dict[int, Followed] = {}
         self._visible: tuple[int, ...] = ()
         self._next_number = 1
+        self._whole_next = False
 
     def ticket(self, captured_ns: int, arrived_ns: int) -> Ticket:
         """A place for the next frame; call in the frames' order, and `look` or `give_back` once for each.
@@ -138,8 +141,9 @@ class CameraSession:
         recogniser = self._recogniser
         detector = recogniser.vision.detector
         times = StageTimes(recogniser.clock)
+        side = _EVERY_PIXEL if self._whole_next else detector.longest_side
         try:
-            picture = decode_for(encoded, recogniser.limits, longest_side=detector.longest_side)
+            picture = decode_for(encoded, recogniser.limits, longest_side=side)
             times.done("decode")
             wanted = self._rhythm.wants(ticket.number, picture.pixels, ticket.at_ns)
             found = detector.detect(picture.pixels) if wanted else None
@@ -203,16 +207,36 @@ class CameraSession:
         known = list(self._followed.values())
         tracks = [each.track for each in known]
         claims = claims_of(tracks, sight, lambda t, f: likeness(known[t].glance, frame.glances[f]), rule)
+        claims = self._with_postponed(frame, claims, tracks)
         frame.times.done("track")
         close = self._look_closely(frame, claims)
         settled = settle(claims, tracks, sight, close.looks, self._next_number, rule)
         self._next_number = settled.next_number
+        before = [self._followed.get(track.number) for track in settled.tracks]
+        remembered = at_a_glance(
+            sight.faces, [each.quality if each else None for each in before], self._recogniser.vision.quality
+        )
         for i, track in enumerate(settled.tracks):
             tried = track if claims[i].reason is None else track.tried(sight.scores[i], sight.at_ns)
-            self._keep(frame, i, tried, close)
+            self._keep(frame, i, tried, close, close.qualities.get(i, remembered[i]))
         self._visible = tuple(track.number for track in settled.tracks)
         frame.times.done("track")
         return Counter(claims[i].reason.value for i in close.looks if claims[i].reason)  # type: ignore[union-attr]
+
+    def _with_postponed(self, frame: _Frame, claims: tuple[Claim, ...], tracks: Sequence[Track]) -> tuple[Claim, ...]:
+        """Looks that can wait do so until a frame that is decoded whole at once, which the next one then is.
+
+        Decoding a large picture small for the search, and then whole for a look, costs more than decoding it whole.
+        """
+        reasons = [claim.reason for claim in claims if claim.reason is not None]
+        if not reasons:
+            self._whole_next = False
+            return claims
+        if frame.picture.reduction > 1 and not any(reason.urgent for reason in reasons):
+            self._whole_next = True
+            return tuple(replace(claim, reason=None) for claim in claims)
+        self._whole_next = False
+        return joined(claims, tracks, frame.sight, self._rule.track)
 
     def _look_closely(self, frame: _Frame, claims: Sequence[Claim]) -> _CloseLook:
         wanted = [i for i, claim in enumerate(claims) if claim.reason is not None]
@@ -231,10 +255,9 @@ class CameraSession:
         crops = {wanted[k]: analysis.crops[k] for k in legible}
         return _CloseLook(looks, crops, dict(zip(wanted, analysis.qualities, strict=True)))
 
-    def _keep(self, frame: _Frame, i: int, track: Track, close: _CloseLook) -> None:
+    def _keep(self, frame: _Frame, i: int, track: Track, close: _CloseLook, quality: Quality) -> None:
         """Keeps what a frame showed of a track's face."""
         faces, before = frame.sight.faces, self._followed.get(track.number)
-        quality = close.qualities.get(i) or self._quality(faces, i, before)
         after = Followed(
             track=track,
             started_wall_ns=before.started_wall_ns if before else frame.ticket.wall_ns,
@@ -248,10 +271,6 @@ class CameraSession:
         if i in close.looks and track.template is not None and track.template.holds(close.looks[i]):
             after = after.with_look(close.crops[i], quality)
         self._followed[track.number] = after
-
-    def _quality(self, faces: Faces, i: int, before: Followed | None) -> Quality:
-        one = faces.take(np.asarray([i], np.intp))
-        return at_a_glance(one, [before.quality if before else None], self._recogniser.vision.quality)[0]
 
     # Naming and telling
 

@@ -82,8 +82,10 @@ def assess(faces: Faces, crops: NDArray[np.uint8], scale: QualityScale) -> list[
     """
     sizes = np.minimum(faces.boxes[:, 2] - faces.boxes[:, 0], faces.boxes[:, 3] - faces.boxes[:, 1])
     return [
-        _one(float(size), points, crop, float(score), scale)
-        for size, points, crop, score in zip(sizes, faces.landmarks, crops, faces.scores, strict=True)
+        _one(size, angles, crop, score, scale)
+        for size, angles, crop, score in zip(
+            sizes.tolist(), poses(faces.landmarks), crops, faces.scores.tolist(), strict=True
+        )
     ]
 
 
@@ -98,20 +100,22 @@ def at_a_glance(faces: Faces, before: Sequence[Quality | None], scale: QualitySc
     sizes = np.minimum(faces.boxes[:, 2] - faces.boxes[:, 0], faces.boxes[:, 3] - faces.boxes[:, 1])
     return [
         _quality(
-            float(size),
+            size,
             earlier.sharpness if earlier else math.inf,
-            pose(points),
+            angles,
             earlier.brightness if earlier else sum(scale.brightness[1:3]) / 2,
-            float(score),
+            score,
             scale,
         )
-        for size, points, score, earlier in zip(sizes, faces.landmarks, faces.scores, before, strict=True)
+        for size, angles, score, earlier in zip(
+            sizes.tolist(), poses(faces.landmarks), faces.scores.tolist(), before, strict=True
+        )
     ]
 
 
 def _one(
     size: float,
-    landmarks: NDArray[np.float32],
+    angles: tuple[float, float, float],
     crop: NDArray[np.uint8],
     detection_score: float,
     scale: QualityScale,
@@ -119,7 +123,7 @@ def _one(
     grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
     sharpness = float(cv2.Laplacian(grey, cv2.CV_32F).std())
     brightness = float(grey.mean())
-    return _quality(size, sharpness, pose(landmarks), brightness, detection_score, scale)
+    return _quality(size, sharpness, angles, brightness, detection_score, scale)
 
 
 def _quality(
@@ -156,22 +160,26 @@ def _ramp(value: float, low: float, high: float) -> float:
     return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
-def pose(landmarks: NDArray[np.float32]) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees, estimated from five landmarks.
+def poses(landmarks: NDArray[np.float32]) -> list[tuple[float, float, float]]:
+    """Yaw, pitch and roll of each face in degrees, estimated from five landmarks.
 
     A scaled orthographic camera (DeMenthon & Davis 1995, the first step of POSIT) over an average face: exact
-    for that face, some ten degrees off for others; it tells frontal from profile, no more.
+    for that face, some ten degrees off for others; it tells frontal from profile, no more. Landmarks on one spot, in
+    which there is nothing to recognise, count as turned by 90 degrees.
 
     Args:
-        landmarks: (5, 2) float32, pixels.
+        landmarks: (N, 5, 2) float32, pixels.
     """
-    camera = _TO_CAMERA @ (landmarks.astype(np.float64) - landmarks.mean(axis=0))
-    right, down = camera[:, 0], camera[:, 1]
-    lengths = np.linalg.norm(right), np.linalg.norm(down)
-    if min(lengths) == 0:
-        return 90.0, 90.0, 0.0  # landmarks on one spot: nothing to recognise
-    right, down = right / lengths[0], down / lengths[1]
-    yaw = np.degrees(np.arcsin(np.clip(right[2], -1, 1)))
-    pitch = np.degrees(np.arcsin(np.clip(down[2], -1, 1)))
-    roll = np.degrees(np.arctan2(down[0] - right[1], right[0] + down[1]))
-    return float(yaw), float(pitch), float(roll)
+    centred = landmarks.astype(np.float64) - landmarks.mean(axis=1, keepdims=True, dtype=np.float64)
+    camera = _TO_CAMERA @ centred
+    right, down = camera[..., 0], camera[..., 1]
+    lengths = np.sqrt((camera**2).sum(axis=1))
+    flat = lengths.min(axis=1) == 0
+    right, down = (
+        axis / np.where(flat, 1, length)[:, None] for axis, length in zip((right, down), lengths.T, strict=True)
+    )
+    yaw = np.degrees(np.arcsin(np.clip(right[:, 2], -1, 1)))
+    pitch = np.degrees(np.arcsin(np.clip(down[:, 2], -1, 1)))
+    roll = np.degrees(np.arctan2(down[:, 0] - right[:, 1], right[:, 0] + down[:, 1]))
+    angles = np.where(flat[:, None], (90.0, 90.0, 0.0), np.stack([yaw, pitch, roll], axis=1))
+    return [(y, p, r) for y, p, r in angles.tolist()]

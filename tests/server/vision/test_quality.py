@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from server.domain import Faces
-from server.vision.quality import _FACE_MODEL, QualityScale, assess, pose
+from server.vision.quality import _FACE_MODEL, QualityScale, assess, poses
 
 
 def projected(yaw=0.0, pitch=0.0, roll=0.0, scale=60.0):
@@ -22,9 +22,9 @@ def projected(yaw=0.0, pitch=0.0, roll=0.0, scale=60.0):
 
 @pytest.mark.parametrize("angle", [-60, -30, 0, 30, 60])
 def test_yaw_pitch_and_roll_of_the_average_face_are_found(angle):
-    assert pose(projected(yaw=angle)) == pytest.approx((angle, 0, 0), abs=0.1)
-    assert pose(projected(pitch=angle)) == pytest.approx((0, angle, 0), abs=0.1)
-    assert pose(projected(roll=angle)) == pytest.approx((0, 0, angle), abs=0.1)
+    assert poses(projected(yaw=angle)[None])[0] == pytest.approx((angle, 0, 0), abs=0.1)
+    assert poses(projected(pitch=angle)[None])[0] == pytest.approx((0, angle, 0), abs=0.1)
+    assert poses(projected(roll=angle)[None])[0] == pytest.approx((0, 0, angle), abs=0.1)
 
 
 def test_a_nose_to_the_picture_s_right_is_a_positive_yaw_and_one_further_down_a_positive_pitch():
@@ -32,12 +32,12 @@ def test_a_nose_to_the_picture_s_right_is_a_positive_yaw_and_one_further_down_a_
     right, down = landmarks.copy(), landmarks.copy()
     right[2, 0] += 10
     down[2, 1] += 10
-    assert pose(right)[0] > 5
-    assert pose(down)[1] > 5
+    assert poses(right[None])[0][0] > 5
+    assert poses(down[None])[0][1] > 5
 
 
 def test_landmarks_on_one_spot_count_as_turned_away():
-    assert pose(np.full((5, 2), 7, np.float32))[0] == 90
+    assert poses(np.full((1, 5, 2), 7, np.float32))[0][0] == 90
 
 
 def quality_of(crop, *, side=100.0, score=0.9, landmarks=None):
