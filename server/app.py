@@ -24,11 +24,13 @@ from prometheus_client import start_http_server
 
 from server.errors import ConflictError, InvalidInputError, ModelError
 from server.identity.gallery import Galleries
+from server.inference.cores import share_out
 from server.inference.load import Runtime
 from server.pipeline.enrol import EnrolmentRule
 from server.pipeline.enrolment import Enroller
 from server.pipeline.load import LoadedVision, ModelChoice, load_vision
 from server.pipeline.recognise import Recogniser, RecognitionRule
+from server.rpc import wire
 from server.rpc.gallery import MAX_PHOTOS, GalleryServicer
 from server.rpc.health import HEALTH_SERVICE, Health
 from server.rpc.info import ServerServicer
@@ -48,8 +50,6 @@ _SERVICES = (
     "facestream.v1.GalleryService",
     "facestream.v1.ServerService",
 )
-_MOST_LANES = 4
-"""Beyond a few, batches that run beside each other fight for the caches."""
 _OTHER_CALLS = 128
 """Calls that may be open beside the streams; more are refused with RESOURCE_EXHAUSTED instead of piling up."""
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -173,15 +173,15 @@ async def _parts(settings: Settings, metrics: Metrics) -> AsyncIterator[Parts]:
 
 
 def _load_models(settings: Settings, cores: int) -> LoadedVision:
-    lanes = settings.lanes or min(cores, _MOST_LANES)
+    share = share_out(cores, threads=settings.threads, lanes=settings.lanes)
     choice = ModelChoice(
         models_dir=settings.models_dir,
         detector=settings.detector,
         landmarker=settings.landmarker,
         embedder=settings.embedder,
         runtime=Runtime(settings.runtime),
-        threads=settings.threads or max(1, cores // lanes),
-        lanes=lanes,
+        threads=share.threads,
+        lanes=share.lanes,
         max_batch=settings.max_batch,
         detect_side=settings.detect_side,
     )
@@ -262,22 +262,12 @@ def _add_services(late: LateServices, parts: Parts) -> None:
 
 def _info(parts: Parts, limits: ImageLimits) -> server_pb2.GetServerInfoResponse:
     settings, vision = parts.settings, parts.loaded.vision
-    models = [
-        server_pb2.ModelInfo(
-            kind=model.manifest.kind.value,
-            model=model.manifest.model,
-            sha256=model.manifest.sha256,
-            licence=model.manifest.licence,
-            backend=model.backend.name,
-        )
-        for model in parts.loaded.models
-    ]
     parts.metrics.build.labels(
         version("facestream"), vision.fingerprint, settings.detector, settings.embedder, settings.runtime
     ).set(1)
     return server_pb2.GetServerInfoResponse(
         version=version("facestream"),
-        models=models,
+        models=[wire.model_message(model) for model in parts.loaded.models],
         fingerprint=vision.fingerprint,
         limits=server_pb2.ServerLimits(
             image_bytes=limits.max_bytes,

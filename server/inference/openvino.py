@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from server.errors import ConflictError
 from server.inference.backend import Tensor, check_batch, check_outputs, check_size, closed
 from server.inference.manifest import Manifest
 from server.inference.native import check_tensors, failed, unreadable
+from server.inference.precision import Precision
 
 if TYPE_CHECKING:
     import openvino
@@ -24,16 +24,6 @@ KERNEL_CACHE = 1000
 OpenVINO's own 5000 let YuNet grow by 3 MB with every new picture size, to 700 MB; 1000 hold it below 450 MB and cost
 nothing measurable while pictures come in a few sizes.
 """
-
-
-class Precision(Enum):
-    """What OpenVINO computes in; the value is its name in `Backend.name`.
-
-    BF16 is about twice as fast where the processor has it, with embeddings that differ in the third digit.
-    """
-
-    FLOAT32 = "f32"
-    BFLOAT16 = "bf16"
 
 
 class OpenVinoBackend:
@@ -123,13 +113,6 @@ def _compile(manifest: Manifest, weights: bytes, precision: Precision, cores: tu
         raise unreadable(manifest, "openvino", error) from error
 
 
-def computes_bf16() -> bool:
-    """Whether this processor computes in bfloat16."""
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def check_precision(capabilities: Sequence[str], precision: Precision) -> None:
     """Passes a precision that a processor with these OpenVINO capabilities computes in.
 
@@ -138,8 +121,10 @@ def check_precision(capabilities: Sequence[str], precision: Precision) -> None:
     Raises:
         ConflictError: PRECISION_UNSUPPORTED.
     """
-    if precision is Precision.BFLOAT16 and "BF16" not in capabilities:
+    wanted = {Precision.FLOAT32: "FP32", Precision.FLOAT16: "FP16", Precision.BFLOAT16: "BF16"}[precision]
+    if wanted not in capabilities:
         raise ConflictError(
             "PRECISION_UNSUPPORTED",
-            f"this processor does not compute in bf16 (it can {', '.join(capabilities)}); choose the runtime openvino",
+            f"this processor does not compute in {precision.value} (it can {', '.join(capabilities)}); choose the "
+            "runtime openvino",
         )

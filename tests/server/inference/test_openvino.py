@@ -8,7 +8,8 @@ import pytest
 
 from server.errors import ConflictError
 from server.inference.manifest import load_manifest
-from server.inference.openvino import OpenVinoBackend, Precision, check_precision
+from server.inference.openvino import OpenVinoBackend, check_precision
+from server.inference.precision import Precision
 from server.models.tiny import embedder_outputs
 
 HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
