@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -87,11 +88,9 @@ class OpenVinoBackend:
 
 
 def _compile(manifest: Manifest, weights: bytes, precision: Precision, cores: tuple[int, int]) -> Any:  # noqa: ANN401
-    import openvino
-
     threads, lanes = cores
-    core = openvino.Core()
-    check_precision(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"), precision)
+    core = _library().Core()
+    check_precision(capabilities(), precision)
     settings = {
         "INFERENCE_PRECISION_HINT": precision.value,
         "INFERENCE_NUM_THREADS": threads * lanes,
@@ -111,6 +110,23 @@ def _compile(manifest: Manifest, weights: bytes, precision: Precision, cores: tu
         return core.compile_model(model, "CPU", settings)
     except RuntimeError as error:
         raise unreadable(manifest, "openvino", error) from error
+
+
+def _library() -> Any:  # noqa: ANN401
+    """OpenVINO without its telemetry.
+
+    Importing it would report the import to a web service, from a forked process. OpenVINO has a stand-in for when its
+    telemetry package is not there, so that package is made to look absent.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+def capabilities() -> tuple[str, ...]:
+    """What this processor computes in, in OpenVINO's words, such as FP32 and BF16."""
+    return tuple(_library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def check_precision(capabilities: Sequence[str], precision: Precision) -> None:
