@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeAlias
@@ -155,6 +156,8 @@ def status_json(status: Status) -> Json:
                 "kind": model.kind,
                 "model": model.model,
                 "backend": model.backend,
+                "backend_reason": model.backend_reason,
+                "runtimes": [asdict(trial) for trial in model.runtimes],
                 "licence": model.licence,
                 "sha256": model.sha256,
             }

@@ -199,14 +199,33 @@ class GalleryStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeTrial:
+    """A runtime that the server compared with others for a model.
+
+    Attributes:
+        runtime: its name in the server's settings.
+        passed: whether it answers what the reference answers.
+        finding: what was compared and what came out.
+        cpu_ms: processor time of a picture in milliseconds; 0 when it didn't pass.
+    """
+
+    runtime: str
+    passed: bool
+    finding: str
+    cpu_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model that the server runs."""
+    """A model that the server runs, with what and why; `runtimes` are those that were compared."""
 
     kind: str
     model: str
     sha256: str
     licence: str
     backend: str
+    backend_reason: str = ""
+    runtimes: tuple[RuntimeTrial, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

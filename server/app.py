@@ -26,6 +26,7 @@ from server.errors import ConflictError, InvalidInputError, ModelError
 from server.identity.gallery import Galleries
 from server.identity.match import threshold_for
 from server.identity.track import TrackRule
+from server.inference.cores import share_out
 from server.inference.load import Runtime
 from server.pipeline.enrol import EnrolmentRule
 from server.pipeline.enrolment import Enroller
@@ -36,6 +37,7 @@ from server.pipeline.naming import RecognitionRule
 from server.pipeline.recognise import Recogniser
 from server.pipeline.rhythm import DetectionPace
 from server.pipeline.session import SessionRule
+from server.rpc import wire
 from server.rpc.gallery import MAX_PHOTOS, GalleryServicer
 from server.rpc.health import HEALTH_SERVICE, Health
 from server.rpc.info import ServerServicer
@@ -56,8 +58,6 @@ _SERVICES = (
     "facestream.v1.GalleryService",
     "facestream.v1.ServerService",
 )
-_MOST_LANES = 4
-"""Beyond a few, batches that run beside each other fight for the caches."""
 _SAME_FAR, _OTHER_FAR = 1e-4, 1e-2
 """False accept rates whose distances say that a face in doubt is its track's, and that one without doubt may not be."""
 _OTHER_CALLS = 128
@@ -183,15 +183,15 @@ async def _parts(settings: Settings, metrics: Metrics) -> AsyncIterator[Parts]:
 
 
 def _load_models(settings: Settings, cores: int) -> LoadedVision:
-    lanes = settings.lanes or min(cores, _MOST_LANES)
+    share = share_out(cores, threads=settings.threads, lanes=settings.lanes)
     choice = ModelChoice(
         models_dir=settings.models_dir,
         detector=settings.detector,
         landmarker=settings.landmarker,
         embedder=settings.embedder,
         runtime=Runtime(settings.runtime),
-        threads=settings.threads or max(1, cores // lanes),
-        lanes=lanes,
+        threads=share.threads,
+        lanes=share.lanes,
         max_batch=settings.max_batch,
         detect_side=settings.detect_side,
     )
@@ -300,22 +300,12 @@ def _frame_threads(settings: Settings) -> int:
 
 def _info(parts: Parts, limits: ImageLimits) -> server_pb2.GetServerInfoResponse:
     settings, vision = parts.settings, parts.loaded.vision
-    models = [
-        server_pb2.ModelInfo(
-            kind=model.manifest.kind.value,
-            model=model.manifest.model,
-            sha256=model.manifest.sha256,
-            licence=model.manifest.licence,
-            backend=model.backend.name,
-        )
-        for model in parts.loaded.models
-    ]
     parts.metrics.build.labels(
         version("facestream"), vision.fingerprint, settings.detector, settings.embedder, settings.runtime
     ).set(1)
     return server_pb2.GetServerInfoResponse(
         version=version("facestream"),
-        models=models,
+        models=[wire.model_message(model) for model in parts.loaded.models],
         fingerprint=vision.fingerprint,
         limits=server_pb2.ServerLimits(
             image_bytes=limits.max_bytes,

@@ -60,8 +60,9 @@ class Settings(BaseSettings):
     embedder: str = Field("sface/2021dec", description="model that embeds faces")
     runtime: Literal["auto", "onnxruntime", "openvino", "openvino-bf16"] = Field(
         "auto",
-        description="what runs the networks: onnxruntime anywhere, openvino faster on x86, openvino-bf16 faster still "
-        "on processors with AVX-512 BF16 or AMX; auto takes openvino, in bf16 for the embedder where the processor can",
+        description="what runs the networks: auto gives each the fastest here that answers what ONNX Runtime in "
+        "float32 answers, as `facestream-models runtimes` shows; or onnxruntime (anywhere), openvino (x86), "
+        "openvino-bf16 (processors with AVX-512 BF16 or AMX) for all",
     )
     threads: int = Field(
         0, ge=0, le=512, description="threads of one network; 0 means the cores shared out among lanes"

@@ -10,7 +10,7 @@ import typer
 from clients.commands.admin_context import AdminContext, Output
 from clients.faces import Face
 from clients.output import search_json, status_json
-from clients.people import Candidate, FaceCandidates, Health, Status
+from clients.people import Candidate, FaceCandidates, Health, LoadedModel, Status
 from clients.photos import read_photo
 from clients.render import label
 
@@ -108,9 +108,14 @@ def _status_rows(target: str, status: Status) -> list[tuple[str, str]]:
         ("up since", f"{hours}:{rest // 60:02d}:{rest % 60:02d} h"),
         ("open streams", f"{server.open_streams} of {server.limits.streams}"),
         ("false accept rate", f"{server.target_far:g}"),
-        *((model.kind, f"{model.model} on {model.backend} ({model.licence})") for model in server.models),
+        *(row for model in server.models for row in _model_rows(model)),
         ("gallery", gallery.gallery),
         ("people", f"{gallery.identity_count}, {gallery.template_count} photographs"),
         ("threshold", f"{gallery.threshold:.3f}"),
         ("revision", str(gallery.revision)),
     ]
+
+
+def _model_rows(model: LoadedModel) -> list[tuple[str, str]]:
+    shown = (model.kind, f"{model.model} on {model.backend} ({model.licence})")
+    return [shown, ("", model.backend_reason)] if model.backend_reason else [shown]

@@ -30,7 +30,13 @@ class FakeServerInfo(server_pb2_grpc.ServerServiceServicer):
         """A made-up description."""
         del request, context
         model = server_pb2.ModelInfo(
-            kind="embedder", model="sface/2021dec", sha256="00" * 32, licence="Apache-2.0", backend="fake"
+            kind="embedder",
+            model="sface/2021dec",
+            sha256="00" * 32,
+            licence="Apache-2.0",
+            backend="fake",
+            backend_reason="nothing else is there",
+            runtimes=[server_pb2.RuntimeTrial(runtime="fake", passed=True, finding="the reference", cpu_ms=1.5)],
         )
         response = server_pb2.GetServerInfoResponse(
             version="0.0.0",

@@ -126,13 +126,24 @@ def read_server(response: server_pb2.GetServerInfoResponse) -> people.ServerDesc
     limits = response.limits
     return people.ServerDescription(
         version=response.version,
-        models=tuple(
-            people.LoadedModel(model.kind, model.model, model.sha256, model.licence, model.backend)
-            for model in response.models
-        ),
+        models=tuple(_read_model(model) for model in response.models),
         fingerprint=response.fingerprint,
         limits=people.ServerLimits(limits.image_bytes, limits.image_pixels, limits.enrolment_photos, limits.streams),
         uptime_s=seconds(response.uptime),
         open_streams=response.open_streams,
         target_far=response.target_far,
+    )
+
+
+def _read_model(model: server_pb2.ModelInfo) -> people.LoadedModel:
+    return people.LoadedModel(
+        kind=model.kind,
+        model=model.model,
+        sha256=model.sha256,
+        licence=model.licence,
+        backend=model.backend,
+        backend_reason=model.backend_reason,
+        runtimes=tuple(
+            people.RuntimeTrial(trial.runtime, trial.passed, trial.finding, trial.cpu_ms) for trial in model.runtimes
+        ),
     )

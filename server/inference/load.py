@@ -1,4 +1,4 @@
-"""From a model folder to a backend: the one place that chooses a runtime."""
+"""From a model folder to a backend: the one place that opens a runtime."""
 
 from __future__ import annotations
 
@@ -8,20 +8,31 @@ from pathlib import Path
 from server.errors import InvalidInputError
 from server.inference.backend import Backend
 from server.inference.manifest import Kind, Manifest, load_manifest, verified_weights
+from server.inference.precision import Precision
 
 
 class Runtime(Enum):
     """What runs the networks; the values are the names in the settings.
 
-    AUTO is the fastest one here whose embeddings are as accurate: OpenVINO, in bfloat16 for embedders where the
-    processor has it. Detectors stay in float32, because a landmark that moves costs accuracy. `Backend.name` says what
-    it came to.
+    AUTO stands for whichever of `candidates` server/inference/choose.py finds best on this machine; only the others
+    can be opened.
     """
 
     AUTO = "auto"
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
     OPENVINO_BF16 = "openvino-bf16"
+
+    @property
+    def precision(self) -> Precision:
+        """What it computes in.
+
+        Raises:
+            InvalidInputError: RUNTIME_UNDECIDED for AUTO.
+        """
+        if self is Runtime.AUTO:
+            raise _undecided()
+        return Precision.BFLOAT16 if self is Runtime.OPENVINO_BF16 else Precision.FLOAT32
 
     @staticmethod
     def parse(text: str) -> Runtime:
@@ -39,6 +50,20 @@ class Runtime(Enum):
             ) from error
 
 
+REFERENCE = Runtime.ONNXRUNTIME
+"""What the others are compared with: it runs on every processor, in float32."""
+
+
+def candidates(kind: Kind) -> tuple[Runtime, ...]:
+    """The runtimes that a model of this kind may be given, the reference first.
+
+    Detectors stay in float32: a landmark that moves by a fraction of a pixel costs more accuracy at the embedder than
+    the time is worth.
+    """
+    exact = (REFERENCE, Runtime.OPENVINO)
+    return (*exact, Runtime.OPENVINO_BF16) if kind is Kind.EMBEDDER else exact
+
+
 def load_backend(folder: Path, *, runtime: Runtime, threads: int, lanes: int = 1) -> tuple[Manifest, Backend]:
     """The manifest of a model folder and a backend that runs its network.
 
@@ -53,33 +78,32 @@ def load_backend(folder: Path, *, runtime: Runtime, threads: int, lanes: int = 1
     Raises:
         ModelError: when the folder is missing, damaged or not what its manifest says.
         ConflictError: PRECISION_UNSUPPORTED when this processor can't do what `runtime` asks.
-        InvalidInputError: THREADS_INVALID when `threads` is below 1.
+        InvalidInputError: THREADS_INVALID when `threads` is below 1, RUNTIME_UNDECIDED for AUTO.
     """
     if threads < 1:
         raise InvalidInputError("THREADS_INVALID", f"a backend needs at least 1 thread, not {threads}")
     manifest = load_manifest(folder)
     weights = verified_weights(folder, manifest)
-    return manifest, _open(manifest, weights, runtime, (threads, lanes))
+    return manifest, open_backend(manifest, weights, runtime, threads=threads, lanes=lanes)
 
 
-def _open(manifest: Manifest, weights: bytes, runtime: Runtime, cores: tuple[int, int]) -> Backend:
-    threads, lanes = cores
+def open_backend(manifest: Manifest, weights: bytes, runtime: Runtime, *, threads: int, lanes: int) -> Backend:
+    """A backend that runs verified weights; arguments and errors as those of `load_backend`."""
     match runtime:
         case Runtime.AUTO:
-            return _open(manifest, weights, _fastest(manifest.kind), cores)
+            raise _undecided()
         case Runtime.ONNXRUNTIME:
             from server.inference.onnx import OnnxBackend
 
             return OnnxBackend(manifest, weights, threads=threads)
         case Runtime.OPENVINO | Runtime.OPENVINO_BF16:
-            from server.inference.openvino import OpenVinoBackend, Precision
+            from server.inference.openvino import OpenVinoBackend
 
-            bf16 = runtime is Runtime.OPENVINO_BF16
-            precision = Precision.BFLOAT16 if bf16 else Precision.FLOAT32
-            return OpenVinoBackend(manifest, weights, precision=precision, threads=threads, lanes=lanes)
+            return OpenVinoBackend(manifest, weights, precision=runtime.precision, threads=threads, lanes=lanes)
 
 
-def _fastest(kind: Kind) -> Runtime:
-    from server.inference.openvino import computes_bf16
-
-    return Runtime.OPENVINO_BF16 if kind is Kind.EMBEDDER and computes_bf16() else Runtime.OPENVINO
+def _undecided() -> InvalidInputError:
+    return InvalidInputError(
+        "RUNTIME_UNDECIDED",
+        "the runtime auto runs nothing by itself: choose one with server.models.runtimes, or name one",
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from enum import Enum
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from server.errors import ConflictError
 from server.inference.backend import Tensor, check_batch, check_outputs, check_size, closed
 from server.inference.manifest import Manifest
 from server.inference.native import check_tensors, failed, unreadable
+from server.inference.precision import Precision
 
 if TYPE_CHECKING:
     import openvino
@@ -24,16 +25,6 @@ KERNEL_CACHE = 1000
 OpenVINO's own 5000 let YuNet grow by 3 MB with every new picture size, to 700 MB; 1000 hold it below 450 MB and cost
 nothing measurable while pictures come in a few sizes.
 """
-
-
-class Precision(Enum):
-    """What OpenVINO computes in; the value is its name in `Backend.name`.
-
-    BF16 is about twice as fast where the processor has it, with embeddings that differ in the third digit.
-    """
-
-    FLOAT32 = "f32"
-    BFLOAT16 = "bf16"
 
 
 class OpenVinoBackend:
@@ -97,11 +88,9 @@ class OpenVinoBackend:
 
 
 def _compile(manifest: Manifest, weights: bytes, precision: Precision, cores: tuple[int, int]) -> Any:  # noqa: ANN401
-    import openvino
-
     threads, lanes = cores
-    core = openvino.Core()
-    check_precision(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"), precision)
+    core = _library().Core()
+    check_precision(capabilities(), precision)
     settings = {
         "INFERENCE_PRECISION_HINT": precision.value,
         "INFERENCE_NUM_THREADS": threads * lanes,
@@ -123,11 +112,21 @@ def _compile(manifest: Manifest, weights: bytes, precision: Precision, cores: tu
         raise unreadable(manifest, "openvino", error) from error
 
 
-def computes_bf16() -> bool:
-    """Whether this processor computes in bfloat16."""
+def _library() -> Any:  # noqa: ANN401
+    """OpenVINO without its telemetry.
+
+    Importing it would report the import to a web service, from a forked process. OpenVINO has a stand-in for when its
+    telemetry package is not there, so that package is made to look absent.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return openvino
+
+
+def capabilities() -> tuple[str, ...]:
+    """What this processor computes in, in OpenVINO's words, such as FP32 and BF16."""
+    return tuple(_library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def check_precision(capabilities: Sequence[str], precision: Precision) -> None:
@@ -138,8 +137,10 @@ def check_precision(capabilities: Sequence[str], precision: Precision) -> None:
     Raises:
         ConflictError: PRECISION_UNSUPPORTED.
     """
-    if precision is Precision.BFLOAT16 and "BF16" not in capabilities:
+    wanted = {Precision.FLOAT32: "FP32", Precision.FLOAT16: "FP16", Precision.BFLOAT16: "BF16"}[precision]
+    if wanted not in capabilities:
         raise ConflictError(
             "PRECISION_UNSUPPORTED",
-            f"this processor does not compute in bf16 (it can {', '.join(capabilities)}); choose the runtime openvino",
+            f"this processor does not compute in {precision.value} (it can {', '.join(capabilities)}); choose the "
+            "runtime openvino",
         )

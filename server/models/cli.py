@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,19 +10,20 @@ from typing import Annotated
 import typer
 
 from server.errors import FacestreamError, NotFoundError
+from server.inference.cores import share_out
 from server.inference.load import Runtime
 from server.inference.manifest import MANIFEST_FILE, load_manifest
 from server.models.catalogue import CATALOGUE, Entry, find
 from server.models.fetch import State, fetch, folder_of, state
 from server.models.folders import installed, locate
-from server.models.report import Output, Row, Talk, manifest_rows, print_rows
+from server.models.report import Output, Row, Talk, manifest_rows, print_rows, runtime_rows
 from server.models.verify import verify
 
 FAILURE = 1
 NOT_FOUND = 3
 
 app = typer.Typer(
-    help="Model folders: which can be fetched, which are installed, are they intact.",
+    help="Model folders: which can be fetched, which are installed, are they intact, what runs them fastest.",
     epilog="Exit codes: 0 done, 1 failure, 2 wrong usage, 3 no such model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -35,9 +37,12 @@ ModelsDir = Annotated[
 ]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table for people, JSON for programs.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="NAME or NAME/VERSION.")]
-RuntimeOption = Annotated[Runtime, typer.Option("--runtime", help="What runs the network.")]
+RuntimeOption = Annotated[
+    Runtime, typer.Option("--runtime", help="What runs the network; auto is the server's choice.")
+]
 
 DEFAULT_DIR = Path("models")
+DETECT_SIDE = 640
 
 
 @app.command("list")
@@ -156,7 +161,7 @@ def verify_models(
 
 def _verified(name: str, folder: Path, runtime: Runtime) -> Row:
     try:
-        findings = verify(folder, runtime=runtime)
+        findings = verify(folder, runtime=_choice(folder) if runtime is Runtime.AUTO else runtime)
     except FacestreamError as error:
         return {"model": name, "result": error.reason, "backend": "", "notes": error.message}
     return {
@@ -165,6 +170,46 @@ def _verified(name: str, folder: Path, runtime: Runtime) -> Row:
         "backend": findings.backend,
         "notes": "; ".join(findings.warnings),
     }
+
+
+def _choice(folder: Path) -> Runtime:
+    """What a server with default settings gives the model."""
+    from server.models.runtimes import RuntimeChooser, roles_of
+
+    chooser = RuntimeChooser(folder.parent.parent, share_out(os.cpu_count() or 1), detect_side=DETECT_SIDE)
+    return chooser.choose(folder, roles_of(load_manifest(folder).kind)[0]).runtime
+
+
+@app.command("runtimes")
+def show_runtimes(  # noqa: PLR0913 - an option each
+    names: Names = None,
+    models_dir: ModelsDir = DEFAULT_DIR,
+    threads: Annotated[int, typer.Option(min=0, max=512, help="Threads of one network; 0 as the server.")] = 0,
+    lanes: Annotated[int, typer.Option(min=0, max=64, help="Batches at once; 0 as the server.")] = 0,
+    detect_side: Annotated[
+        int, typer.Option(min=64, max=4096, help="Longer side of the pictures that a detector gets, pixels.")
+    ] = DETECT_SIDE,
+    again: Annotated[bool, typer.Option("--again", help="Measure also what is remembered.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Shows what `--runtime auto` gives each model on this machine, and what was measured.
+
+    The times are milliseconds of processor time for a picture, for each of the batch sizes.
+
+    Example: facestream-models runtimes sface yunet
+    """
+    from server.models.runtimes import RuntimeChooser, roles_of
+
+    targets = [(name, _folder(models_dir, name)) for name in names or installed(models_dir)]
+    cores = share_out(os.cpu_count() or 1, threads=threads, lanes=lanes)
+    chooser = RuntimeChooser(models_dir, cores, detect_side=detect_side, afresh=again)
+    rows: list[Row] = []
+    with Talk() as talk:
+        for name, folder in targets:
+            for role in roles_of(load_manifest(folder).kind):
+                talk.step(f"{name}: judging and measuring as {role.value}")
+                rows += runtime_rows(name, role.value, chooser.choose(folder, role))
+    print_rows(rows, output)
 
 
 def _folder(models_dir: Path, name: str) -> Path:

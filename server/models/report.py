@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
+from server.inference.choose import Decision
 from server.inference.manifest import Manifest
 
 Row: TypeAlias = Mapping[str, str]
@@ -54,6 +55,22 @@ def manifest_rows(manifest: Manifest) -> list[Row]:
         "sha256": manifest.sha256,
     }
     return [{"field": field, "value": value} for field, value in facts.items()]
+
+
+def runtime_rows(model: str, role: str, decision: Decision) -> list[Row]:
+    """What was compared for a model in a role, a row for each runtime."""
+    return [
+        {
+            "model": model,
+            "role": role,
+            "runtime": trial.runtime.value,
+            "chosen": "yes" if trial.runtime is decision.runtime else "",
+            "ms": " ".join(f"{cost:.2f}" for cost in trial.costs_ms) or "-",
+            "parity": trial.verdict.finding,
+            "measured": "earlier" if decision.remembered else "now",
+        }
+        for trial in decision.trials
+    ]
 
 
 def _part_facts(manifest: Manifest) -> dict[str, str]:

@@ -13,10 +13,11 @@ from server.inference.backend import Backend, Tensor
 from server.inference.load import Runtime, load_backend
 from server.inference.manifest import Manifest
 from server.inference.parts import Input
+from server.inference.precision import Precision
 
 BATCH = 3
 PROBE_SIDE = 320
-TOLERANCE = {Runtime.AUTO: 5e-2, Runtime.ONNXRUNTIME: 1e-4, Runtime.OPENVINO: 1e-4, Runtime.OPENVINO_BF16: 5e-2}
+TOLERANCE = {Precision.FLOAT32: 1e-4, Precision.FLOAT16: 1e-2, Precision.BFLOAT16: 5e-2}
 """How much a row may depend on its batch, relative to the largest output."""
 
 
@@ -47,7 +48,7 @@ def verify(folder: Path, *, runtime: Runtime) -> Findings:
         batch = probe(manifest.input)
         outputs = _run(manifest, backend, batch)
         _check_shapes(manifest, outputs, batch)
-        _check_rows(manifest, backend, batch, TOLERANCE[runtime])
+        _check_rows(manifest, backend, batch, TOLERANCE[runtime.precision])
         warnings = (*_path_warnings(manifest, folder), *_output_warnings(manifest, outputs))
         return Findings(manifest, backend.name, warnings)
     finally:

@@ -10,9 +10,13 @@ import numpy as np
 
 from server.domain import Faces, OperatingPoint
 from server.inference.backend import Backend
+from server.inference.choose import Decision
 from server.inference.combine import CombiningBackend
+from server.inference.cores import Cores
 from server.inference.load import Runtime, load_backend
 from server.inference.manifest import Kind, Manifest
+from server.models.probes import Role
+from server.models.runtimes import RuntimeChooser
 from server.pipeline.vision import Detector, Embedder, FaceVision, Landmarker, fingerprint_of
 from server.vision.detect import DetectionRule
 from server.vision.quality import QualityScale
@@ -30,7 +34,7 @@ class ModelChoice:
         detector: NAME/VERSION.
         landmarker: NAME/VERSION of the detector that places landmarks anew; "" for none.
         embedder: NAME/VERSION.
-        runtime: what runs them.
+        runtime: what runs them; AUTO lets every model have what is fastest here and passes the parity gate.
         threads: that one batch is spread over.
         lanes: batches that one network runs at once.
         max_batch: images that one network runs together at most.
@@ -50,10 +54,24 @@ class ModelChoice:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model that runs: what it is and what runs it."""
+    """A model that runs.
+
+    Attributes:
+        manifest: what it is.
+        backend: what runs it.
+        role: what it does.
+        decision: how its runtime was chosen; None when it was named by the user.
+    """
 
     manifest: Manifest
     backend: Backend
+    role: Role
+    decision: Decision | None = None
+
+    @property
+    def why(self) -> str:
+        """Why this backend runs it, in words."""
+        return "named in the settings" if self.decision is None else self.decision.why
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +104,12 @@ def load_vision(choice: ModelChoice, *, say: Callable[[str], None]) -> LoadedVis
     Raises:
         ModelError: a model is missing, damaged or of the wrong kind.
     """
-    detector = _load(choice, choice.detector)
-    embedder = _load(choice, choice.embedder)
-    landmarker = _load(choice, choice.landmarker) if choice.landmarker else None
+    detector = _load(choice, choice.detector, Role.DETECTOR)
+    embedder = _load(choice, choice.embedder, Role.EMBEDDER)
+    landmarker = _load(choice, choice.landmarker, Role.LANDMARKER) if choice.landmarker else None
     models = tuple(model for model in (detector, landmarker, embedder) if model is not None)
     for model in models:
-        say(f"{model.manifest.model} on {model.backend.name}")
+        say(f"{model.role.value} {model.manifest.model} on {model.backend.name}: {model.why}")
     vision = FaceVision(
         detector=detector_of(detector, choice.detect_side),
         landmarker=landmarker_of(landmarker) if landmarker else None,
@@ -111,11 +129,15 @@ def _fingerprint(models: Sequence[LoadedModel]) -> str:
     return fingerprint_of(*parts)
 
 
-def _load(choice: ModelChoice, model: str) -> LoadedModel:
-    manifest, backend = load_backend(
-        choice.models_dir / model, runtime=choice.runtime, threads=choice.threads, lanes=choice.lanes
-    )
-    return LoadedModel(manifest, CombiningBackend(backend, max_batch=choice.max_batch, lanes=choice.lanes))
+def _load(choice: ModelChoice, model: str, role: Role) -> LoadedModel:
+    folder, runtime, decision = choice.models_dir / model, choice.runtime, None
+    if runtime is Runtime.AUTO:
+        cores = Cores(choice.threads, choice.lanes)
+        decision = RuntimeChooser(choice.models_dir, cores, detect_side=choice.detect_side).choose(folder, role)
+        runtime = decision.runtime
+    manifest, backend = load_backend(folder, runtime=runtime, threads=choice.threads, lanes=choice.lanes)
+    combining = CombiningBackend(backend, max_batch=choice.max_batch, lanes=choice.lanes)
+    return LoadedModel(manifest, combining, role, decision)
 
 
 def detector_of(model: LoadedModel, longest_side: int) -> Detector:

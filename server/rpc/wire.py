@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from facestream.v1 import face_pb2, gallery_pb2, image_pb2, recognition_pb2
+from facestream.v1 import face_pb2, gallery_pb2, image_pb2, recognition_pb2, server_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -22,8 +22,10 @@ from server.domain import (
 )
 from server.errors import ImageError, InvalidInputError
 from server.identity.records import Identity, Template
+from server.inference.choose import Trial
 from server.pipeline.enrol import JudgedPhoto, Refusal
 from server.pipeline.flow import Advice
+from server.pipeline.load import LoadedModel
 from server.pipeline.recognise import Recognition
 from server.pipeline.slot import DropReason
 from server.pipeline.vision import Analysis
@@ -251,3 +253,26 @@ def refusal_code(refusal: Refusal | None) -> gallery_pb2.PhotoRefusal.ValueType:
     """The enum value of a refusal: the names are the same on both sides."""
     name = "UNSPECIFIED" if refusal is None else refusal.name
     return gallery_pb2.PhotoRefusal.Value(f"PHOTO_REFUSAL_{name}")
+
+
+def model_message(model: LoadedModel) -> server_pb2.ModelInfo:
+    """A model, what runs it, and why."""
+    trials = model.decision.trials if model.decision is not None else ()
+    return server_pb2.ModelInfo(
+        kind=model.role.value,
+        model=model.manifest.model,
+        sha256=model.manifest.sha256,
+        licence=model.manifest.licence,
+        backend=model.backend.name,
+        backend_reason=model.why,
+        runtimes=[_trial_message(trial) for trial in trials],
+    )
+
+
+def _trial_message(trial: Trial) -> server_pb2.RuntimeTrial:
+    return server_pb2.RuntimeTrial(
+        runtime=trial.runtime.value,
+        passed=trial.verdict.passed,
+        finding=trial.verdict.finding,
+        cpu_ms=trial.cost_ms if trial.costs_ms else 0.0,
+    )

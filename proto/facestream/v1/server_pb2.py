@@ -25,21 +25,23 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x61\x63\x65stream/v1/server.proto\x12\rfacestream.v1\x1a\x1egoogle/protobuf/duration.proto\"Z\n\tModelInfo\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0f\n\x07licence\x18\x04 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x05 \x01(\t\"d\n\x0cServerLimits\x12\x13\n\x0bimage_bytes\x18\x01 \x01(\x03\x12\x14\n\x0cimage_pixels\x18\x02 \x01(\x03\x12\x18\n\x10\x65nrolment_photos\x18\x03 \x01(\x05\x12\x0f\n\x07streams\x18\x04 \x01(\x05\"\x16\n\x14GetServerInfoRequest\"\xe9\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12(\n\x06models\x18\x02 \x03(\x0b\x32\x18.facestream.v1.ModelInfo\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12+\n\x06limits\x18\x04 \x01(\x0b\x32\x1b.facestream.v1.ServerLimits\x12)\n\x06uptime\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0copen_streams\x18\x06 \x01(\x05\x12\x12\n\ntarget_far\x18\x07 \x01(\x01\x32k\n\rServerService\x12Z\n\rGetServerInfo\x12#.facestream.v1.GetServerInfoRequest\x1a$.facestream.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x61\x63\x65stream/v1/server.proto\x12\rfacestream.v1\x1a\x1egoogle/protobuf/duration.proto\"\xa1\x01\n\tModelInfo\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0f\n\x07licence\x18\x04 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x05 \x01(\t\x12\x16\n\x0e\x62\x61\x63kend_reason\x18\x06 \x01(\t\x12-\n\x08runtimes\x18\x07 \x03(\x0b\x32\x1b.facestream.v1.RuntimeTrial\"P\n\x0cRuntimeTrial\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x0e\n\x06passed\x18\x02 \x01(\x08\x12\x0f\n\x07\x66inding\x18\x03 \x01(\t\x12\x0e\n\x06\x63pu_ms\x18\x04 \x01(\x01\"d\n\x0cServerLimits\x12\x13\n\x0bimage_bytes\x18\x01 \x01(\x03\x12\x14\n\x0cimage_pixels\x18\x02 \x01(\x03\x12\x18\n\x10\x65nrolment_photos\x18\x03 \x01(\x05\x12\x0f\n\x07streams\x18\x04 \x01(\x05\"\x16\n\x14GetServerInfoRequest\"\xe9\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12(\n\x06models\x18\x02 \x03(\x0b\x32\x18.facestream.v1.ModelInfo\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12+\n\x06limits\x18\x04 \x01(\x0b\x32\x1b.facestream.v1.ServerLimits\x12)\n\x06uptime\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0copen_streams\x18\x06 \x01(\x05\x12\x12\n\ntarget_far\x18\x07 \x01(\x01\x32k\n\rServerService\x12Z\n\rGetServerInfo\x12#.facestream.v1.GetServerInfoRequest\x1a$.facestream.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'facestream.v1.server_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELINFO']._serialized_start=77
-  _globals['_MODELINFO']._serialized_end=167
-  _globals['_SERVERLIMITS']._serialized_start=169
-  _globals['_SERVERLIMITS']._serialized_end=269
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=271
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=293
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=296
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=529
-  _globals['_SERVERSERVICE']._serialized_start=531
-  _globals['_SERVERSERVICE']._serialized_end=638
+  _globals['_MODELINFO']._serialized_start=78
+  _globals['_MODELINFO']._serialized_end=239
+  _globals['_RUNTIMETRIAL']._serialized_start=241
+  _globals['_RUNTIMETRIAL']._serialized_end=321
+  _globals['_SERVERLIMITS']._serialized_start=323
+  _globals['_SERVERLIMITS']._serialized_end=423
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=425
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=447
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=450
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=683
+  _globals['_SERVERSERVICE']._serialized_start=685
+  _globals['_SERVERSERVICE']._serialized_end=792
 # @@protoc_insertion_point(module_scope)

@@ -30,6 +30,8 @@ class ModelInfo(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     LICENCE_FIELD_NUMBER: _builtins.int
     BACKEND_FIELD_NUMBER: _builtins.int
+    BACKEND_REASON_FIELD_NUMBER: _builtins.int
+    RUNTIMES_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """What it is for: detector, landmarker or embedder."""
     model: _builtins.str
@@ -40,6 +42,12 @@ class ModelInfo(_message.Message):
     """Its licence as an SPDX identifier."""
     backend: _builtins.str
     """What runs it, such as onnxruntime-cpu."""
+    backend_reason: _builtins.str
+    """Why that runs it, in words: named in the settings, or chosen from the runtimes below."""
+    @_builtins.property
+    def runtimes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuntimeTrial]:
+        """The runtimes that were compared; none when one was named in the settings."""
+
     def __init__(
         self,
         *,
@@ -48,14 +56,50 @@ class ModelInfo(_message.Message):
         sha256: _builtins.str = ...,
         licence: _builtins.str = ...,
         backend: _builtins.str = ...,
+        backend_reason: _builtins.str = ...,
+        runtimes: _abc.Iterable[Global___RuntimeTrial] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "kind", b"kind", "licence", b"licence", "model", b"model", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "backend_reason", b"backend_reason", "kind", b"kind", "licence", b"licence", "model", b"model", "runtimes", b"runtimes", "sha256", b"sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelInfo: _TypeAlias = ModelInfo  # noqa: Y015
+
+@_typing.final
+class RuntimeTrial(_message.Message):
+    """A runtime that was compared with others for a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    FINDING_FIELD_NUMBER: _builtins.int
+    CPU_MS_FIELD_NUMBER: _builtins.int
+    runtime: _builtins.str
+    """Its name in the settings, such as openvino-bf16."""
+    passed: _builtins.bool
+    """Whether it answers what the reference, ONNX Runtime in float32, answers."""
+    finding: _builtins.str
+    """What was compared and what came out, in words."""
+    cpu_ms: _builtins.float
+    """Processor time of a picture, milliseconds, measured with every lane busy; 0 when it didn't pass."""
+    def __init__(
+        self,
+        *,
+        runtime: _builtins.str = ...,
+        passed: _builtins.bool = ...,
+        finding: _builtins.str = ...,
+        cpu_ms: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_ms", b"cpu_ms", "finding", b"finding", "passed", b"passed", "runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RuntimeTrial: _TypeAlias = RuntimeTrial  # noqa: Y015
 
 @_typing.final
 class ServerLimits(_message.Message):

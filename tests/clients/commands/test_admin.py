@@ -307,6 +307,7 @@ def test_status_shows_server_models_and_gallery(run: Admin) -> None:
         "serving",
         "1:02:03",
         "sface/2021dec on fake (Apache-2.0)",
+        "nothing else is there",
         "tenants/default/galleries/default",
         "1.100",
     ):
@@ -314,6 +315,9 @@ def test_status_shows_server_models_and_gallery(run: Admin) -> None:
     shown = run.json("status")
     assert shown["health"] == "serving"
     assert shown["gallery"]["identity_count"] == 1
+    (model,) = shown["models"]
+    assert model["backend_reason"] == "nothing else is there"
+    assert model["runtimes"] == [{"runtime": "fake", "passed": True, "finding": "the reference", "cpu_ms": 1.5}]
 
 
 def test_status_of_a_server_that_does_not_serve_exits_5(run: Admin, threaded: FakeServer) -> None:

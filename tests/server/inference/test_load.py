@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from server.errors import InvalidInputError, ModelError
-from server.inference.load import Runtime, load_backend
-from server.inference.openvino import computes_bf16
-from server.models.tiny import embedder_outputs, write_tiny_detector
+from server.inference.load import REFERENCE, Runtime, candidates, load_backend
+from server.inference.manifest import Kind
+from server.inference.precision import Precision
+from server.models.tiny import embedder_outputs
 
 
 def test_a_folder_becomes_its_manifest_and_a_backend(embedder):
@@ -20,7 +21,7 @@ def test_a_folder_becomes_its_manifest_and_a_backend(embedder):
     np.testing.assert_allclose(backend.run(batch)[0], embedder_outputs(batch)[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("runtime", list(Runtime), ids=lambda runtime: runtime.value)
+@pytest.mark.parametrize("runtime", [r for r in Runtime if r is not Runtime.AUTO], ids=lambda runtime: runtime.value)
 def test_damaged_weights_never_reach_a_native_loader(embedder, runtime):
     """The bytes are junk that every loader would refuse as unreadable; the hash speaks first."""
     (embedder / "model.onnx").write_bytes(b"junk")
@@ -53,9 +54,18 @@ def test_an_unknown_runtime_names_the_known_ones():
     assert caught.value.reason == "RUNTIME_UNKNOWN"
 
 
-def test_auto_runs_detectors_in_float32_and_embedders_as_fast_as_the_processor_can(embedder, tmp_path):
-    detector = write_tiny_detector(tmp_path)
-    _, embedding = load_backend(embedder, runtime=Runtime.AUTO, threads=1)
-    _, detecting = load_backend(detector, runtime=Runtime.AUTO, threads=1)
-    assert detecting.name == "openvino-cpu-f32"
-    assert embedding.name == ("openvino-cpu-bf16" if computes_bf16() else "openvino-cpu-f32")
+def test_auto_opens_nothing_by_itself(embedder):
+    with pytest.raises(InvalidInputError, match="auto") as caught:
+        load_backend(embedder, runtime=Runtime.AUTO, threads=1)
+    assert caught.value.reason == "RUNTIME_UNDECIDED"
+
+
+@pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.value)
+def test_the_reference_is_the_first_candidate_and_auto_none(kind):
+    assert candidates(kind)[0] is REFERENCE
+    assert Runtime.AUTO not in candidates(kind)
+
+
+def test_only_embedders_may_get_less_than_float32():
+    lower = {kind: [r for r in candidates(kind) if r.precision is not Precision.FLOAT32] for kind in Kind}
+    assert lower == {Kind.DETECTOR: [], Kind.EMBEDDER: [Runtime.OPENVINO_BF16]}

@@ -8,7 +8,8 @@ import pytest
 from server.errors import InferenceError, ModelError
 from server.inference.manifest import load_manifest
 from server.inference.onnx import OnnxBackend
-from server.inference.openvino import OpenVinoBackend, Precision
+from server.inference.openvino import OpenVinoBackend
+from server.inference.precision import Precision
 
 
 def open_onnx(manifest, weights):

@@ -135,7 +135,32 @@ def test_a_model_that_is_not_there_exits_with_3(run, arguments):
     assert done.stderr.startswith("error: ")
 
 
-@pytest.mark.parametrize("command", ["", "list", "fetch", "show", "verify"])
+def test_runtimes_shows_what_was_measured_for_each_role_and_remembers_it(run, models):
+    done = run("runtimes", "--models-dir", models, "--output", "json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {(row["model"], row["role"]) for row in rows} == {
+        ("tiny-embedder/v1", "embedder"),
+        ("tiny-detector/v1", "detector"),
+        ("tiny-detector/v1", "landmarker"),
+    }
+    chosen = [row for row in rows if row["chosen"]]
+    assert len(chosen) == 3
+    assert all(float(cost) >= 0 for row in chosen for cost in row["ms"].split())
+    again = json.loads(run("runtimes", "tiny-embedder", "--models-dir", models, "--output", "json").stdout)
+    assert {row["measured"] for row in again} == {"earlier"}
+    afresh = json.loads(run("runtimes", "tiny-embedder", "--again", "--models-dir", models, "--output", "json").stdout)
+    assert {row["measured"] for row in afresh} == {"now"}
+
+
+def test_verify_may_take_the_servers_choice(run, models):
+    (row,) = json.loads(
+        run("verify", "tiny-detector", "--runtime", "auto", "--models-dir", models, "--output", "json").stdout
+    )
+    assert (row["result"], row["backend"]) == ("ok", "onnxruntime-cpu")
+
+
+@pytest.mark.parametrize("command", ["", "list", "fetch", "show", "verify", "runtimes"])
 def test_every_command_has_help_with_an_example(run, command):
     done = run(*command.split(), "--help")
     assert done.returncode == 0

@@ -35,7 +35,20 @@ def edit_manifest(models_dir, model, edit):
 def test_every_model_is_told_with_what_runs_it(painted_models):
     told = []
     load_vision(replace(painted_choice(painted_models), landmarker=DETECTOR), say=told.append)
-    assert told == [f"{model} on onnxruntime-cpu" for model in (DETECTOR, DETECTOR, EMBEDDER)]
+    models = (f"detector {DETECTOR}", f"landmarker {DETECTOR}", f"embedder {EMBEDDER}")
+    assert told == [f"{model} on onnxruntime-cpu: named in the settings" for model in models]
+
+
+def test_auto_gives_every_model_what_was_measured_and_says_why(models, loaded):
+    told = []
+    auto = load_vision(replace(painted_choice(models), runtime=Runtime.AUTO), say=told.append)
+    for model, line in zip(auto.models, told, strict=True):
+        assert model.decision is not None
+        assert model.why in line
+        assert model.backend.name.startswith(model.decision.runtime.value.split("-")[0])
+    assert auto.vision.fingerprint == loaded.vision.fingerprint
+    again = load_vision(replace(painted_choice(models), runtime=Runtime.AUTO), say=told.append)
+    assert all(model.decision.remembered for model in again.models)
 
 
 def test_the_manifests_say_how_the_models_are_used(loaded):

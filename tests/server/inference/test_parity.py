@@ -1,0 +1,183 @@
+"""Only a backend that answers what the reference answers passes, and only when the probes can tell."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from server.domain import Faces
+from server.errors import InferenceError
+from server.inference.backend import FakeBackend
+from server.inference.parity import LEAST_COSINE, DetectorGate, EmbedderGate, answers, judge, overlaps
+from server.inference.precision import Precision
+
+EXACT = Precision.FLOAT32
+CROPS = np.random.default_rng(0).normal(0, 1, (6, 3, 8, 8)).astype(np.float32)
+
+
+def flat(batch):
+    return (batch.reshape(len(batch), -1),)
+
+
+def turned(cosine):
+    """Embeddings that lie at this cosine from `flat`'s."""
+
+    def run(batch):
+        vectors = flat(batch)[0]
+        side = np.random.default_rng(1).normal(0, 1, vectors.shape)
+        side -= vectors * (side * vectors).sum(1, keepdims=True) / (vectors**2).sum(1, keepdims=True)
+        side *= np.linalg.norm(vectors, axis=1, keepdims=True) / np.linalg.norm(side, axis=1, keepdims=True)
+        return (np.asarray(cosine * vectors + np.sqrt(1 - cosine**2) * side, np.float32),)
+
+    return run
+
+
+def verdict(gate, reference, candidate, precision=EXACT):
+    return judge(gate, answers(gate, FakeBackend(reference)), FakeBackend(candidate), precision)
+
+
+def test_an_embedder_that_answers_the_same_passes():
+    assert verdict(EmbedderGate((CROPS,)), flat, flat).passed
+
+
+def test_only_the_direction_of_an_embedding_counts():
+    assert verdict(EmbedderGate((CROPS,)), flat, lambda batch: (7 * flat(batch)[0],)).passed
+
+
+@pytest.mark.parametrize("precision", list(Precision), ids=lambda precision: precision.value)
+def test_the_least_cosine_is_that_of_the_precision(precision):
+    least = LEAST_COSINE[precision]
+    gate = EmbedderGate((CROPS,))
+    assert verdict(gate, flat, turned(least + 2e-5), precision).passed
+    assert not verdict(gate, flat, turned(least - 2e-5), precision).passed
+
+
+def test_the_thresholds_are_those_that_were_agreed():
+    assert dict(LEAST_COSINE) == {Precision.FLOAT32: 0.9999, Precision.FLOAT16: 0.999, Precision.BFLOAT16: 0.997}
+
+
+def test_one_wrong_embedding_among_many_is_enough():
+    def one_wrong(batch):
+        vectors = flat(batch)[0].copy()
+        vectors[-1] *= -1
+        return (vectors,)
+
+    found = verdict(EmbedderGate((CROPS,)), flat, one_wrong)
+    assert not found.passed
+    assert "-1.00000" in found.finding
+
+
+def test_every_batch_of_probes_counts():
+    def wrong_alone(batch):
+        return (-flat(batch)[0],) if len(batch) == 1 else flat(batch)
+
+    assert not verdict(EmbedderGate((CROPS, CROPS[:1])), flat, wrong_alone).passed
+
+
+def test_probes_that_look_alike_to_the_reference_prove_nothing():
+    same = np.repeat(CROPS[:1], 6, axis=0)
+    found = verdict(EmbedderGate((same,)), flat, flat)
+    assert not found.passed
+    assert "too little to tell" in found.finding
+
+
+def test_a_candidate_that_fails_does_not_pass_and_says_why():
+    gate = EmbedderGate((CROPS,))
+    broken = FakeBackend(flat, failure=RuntimeError("no kernel"))
+    found = judge(gate, answers(gate, FakeBackend(flat)), broken, EXACT)
+    assert not found.passed
+    assert "no kernel" in found.finding
+
+
+def test_a_candidate_that_answers_nan_does_not_pass():
+    assert not verdict(EmbedderGate((CROPS,)), flat, lambda batch: (flat(batch)[0] * np.float32("nan"),)).passed
+
+
+def test_a_reference_that_fails_is_an_error():
+    gate = EmbedderGate((CROPS,))
+    with pytest.raises(InferenceError):
+        answers(gate, FakeBackend(flat, failure=RuntimeError("no kernel")))
+
+
+# ---- detectors
+
+FRAME = np.zeros((1, 3, 64, 96), np.float32)
+BOXES = [(10, 10, 50, 60), (60, 20, 80, 44)]
+
+
+def faces(boxes=BOXES, scores=None, shift=0.0):
+    array = np.asarray(boxes, np.float32).reshape(-1, 4)
+    landmarks = np.repeat(array[:, None, :2] + 9, 5, axis=1) + np.float32(shift)
+    return Faces(array, landmarks.astype(np.float32), np.asarray(scores or [0.9] * len(array), np.float32))
+
+
+def compared(wanted, found):
+    """The verdict when reference and candidate find these faces."""
+    known = [wanted, found]
+    gate = DetectorGate((FRAME,), lambda outputs, size: [known[int(outputs[0][0, 0])]], min_score=0.5)
+    numbered = [FakeBackend(lambda batch, i=i: (np.full((1, 1), i, np.float32),)) for i in range(2)]
+    return judge(gate, answers(gate, numbered[0]), numbered[1], EXACT)
+
+
+def test_a_detector_that_finds_the_same_faces_passes():
+    assert compared(faces(), faces()).passed
+
+
+def test_the_order_of_the_faces_does_not_matter():
+    assert compared(faces(), faces(BOXES[::-1])).passed
+
+
+def test_what_is_read_gets_the_width_and_height_of_the_input():
+    sizes = []
+
+    def read(outputs, size):
+        sizes.append(size)
+        return [faces()]
+
+    gate = DetectorGate((FRAME,), read, min_score=0.5)
+    assert verdict(gate, flat, flat).passed
+    assert set(sizes) == {(96, 64)}
+
+
+@pytest.mark.parametrize(
+    ("found", "passed"),
+    [
+        pytest.param(faces([(10, 10, 50, 62), BOXES[1]]), True, id="a box that is a little taller: IoU 0.96"),
+        pytest.param(faces([(10, 10, 50, 63), BOXES[1]]), False, id="a box that is taller: IoU 0.94"),
+        pytest.param(faces(BOXES[:1]), False, id="a face less"),
+        pytest.param(faces([*BOXES, (0, 0, 9, 9)]), False, id="a face more"),
+        pytest.param(faces([*BOXES, (0, 0, 9, 9)], [0.9, 0.9, 0.51]), True, id="a face more that is hardly one"),
+        pytest.param(faces([]), False, id="no face"),
+        pytest.param(faces(shift=0.12), True, id="landmarks that move by less than a hundredth of the smaller face"),
+        pytest.param(faces(shift=0.3), False, id="landmarks that move by more"),
+    ],
+)
+def test_boxes_and_landmarks_must_agree(found, passed):
+    assert compared(faces(), found).passed is passed
+
+
+def test_a_face_that_is_hardly_one_may_be_missed():
+    assert compared(faces(scores=[0.9, 0.51]), faces(BOXES[:1])).passed
+
+
+@pytest.mark.parametrize("nothing", [faces([]), faces(scores=[0.51, 0.51])])
+def test_a_picture_in_which_the_reference_is_sure_of_nobody_proves_nothing(nothing):
+    found = compared(nothing, nothing)
+    assert not found.passed
+    assert "no face" in found.finding
+
+
+def test_overlaps_are_those_of_counted_pixels():
+    draw = np.random.default_rng(3)
+    corners = draw.integers(0, 12, (2, 8, 2, 2))
+    one, other = (np.concatenate([part.min(1), part.max(1) + 1], axis=1).astype(np.float32) for part in corners)
+    found = overlaps(one, other)
+    for i, j in product(range(8), range(8)):
+        grids = []
+        for left, top, right, bottom in (one[i].astype(int), other[j].astype(int)):
+            grid = np.zeros((16, 16), bool)
+            grid[top:bottom, left:right] = True
+            grids.append(grid)
+        assert found[i, j] == pytest.approx((grids[0] & grids[1]).sum() / (grids[0] | grids[1]).sum())
