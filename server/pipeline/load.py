@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from server.domain import Faces, OperatingPoint
 from server.inference.backend import Backend
 from server.inference.combine import CombiningBackend
+from server.inference.counted import CountedBackend
 from server.inference.load import Runtime, load_backend
 from server.inference.manifest import Kind, Manifest
 from server.pipeline.vision import Detector, Embedder, FaceVision, Landmarker, fingerprint_of
@@ -19,6 +21,8 @@ from server.vision.quality import QualityScale
 
 _ALIGNMENT = "similarity-5"
 """Names how crops are aligned. Change it with the pixels of the crops: old embeddings then no longer mix."""
+
+Ran = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +80,24 @@ class LoadedVision:
             model.backend.close()
 
 
-def load_vision(choice: ModelChoice, *, say: Callable[[str], None]) -> LoadedVision:
+def _uncounted(network: str, images: int, spent_ns: int) -> None:
+    """Nobody wants to know."""
+
+
+def load_vision(choice: ModelChoice, *, say: Callable[[str], None], ran: Ran = _uncounted) -> LoadedVision:
     """Loads and warms the models.
 
     Args:
         choice: which and how.
         say: told of each model that is ready.
+        ran: told of each batch: the network (detector, landmarker, embedder), images, nanoseconds; by any thread.
 
     Raises:
         ModelError: a model is missing, damaged or of the wrong kind.
     """
-    detector = _load(choice, choice.detector)
-    embedder = _load(choice, choice.embedder)
-    landmarker = _load(choice, choice.landmarker) if choice.landmarker else None
+    detector = _load(choice, choice.detector, partial(ran, "detector"))
+    embedder = _load(choice, choice.embedder, partial(ran, "embedder"))
+    landmarker = _load(choice, choice.landmarker, partial(ran, "landmarker")) if choice.landmarker else None
     models = tuple(model for model in (detector, landmarker, embedder) if model is not None)
     for model in models:
         say(f"{model.manifest.model} on {model.backend.name}")
@@ -111,11 +120,12 @@ def _fingerprint(models: Sequence[LoadedModel]) -> str:
     return fingerprint_of(*parts)
 
 
-def _load(choice: ModelChoice, model: str) -> LoadedModel:
+def _load(choice: ModelChoice, model: str, ran: Callable[[int, int], None]) -> LoadedModel:
     manifest, backend = load_backend(
         choice.models_dir / model, runtime=choice.runtime, threads=choice.threads, lanes=choice.lanes
     )
-    return LoadedModel(manifest, CombiningBackend(backend, max_batch=choice.max_batch, lanes=choice.lanes))
+    counted = CountedBackend(backend, ran)
+    return LoadedModel(manifest, CombiningBackend(counted, max_batch=choice.max_batch, lanes=choice.lanes))
 
 
 def detector_of(model: LoadedModel, longest_side: int) -> Detector:
