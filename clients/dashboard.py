@@ -76,7 +76,7 @@ def _head(look: Look) -> list[tuple[bool, str]]:
         (
             False,
             f"memory {memory}  cores {cores}  people {look.status.gallery.identity_count} in "
-            f"{printable(look.status.gallery.gallery)}  (figures of the last {statistics.window_s:.0f} s)",
+            f"{printable(look.status.gallery.gallery)}  (figures of the last {statistics.period_s:.0f} s)",
         ),
     ]
 
@@ -145,12 +145,12 @@ def _milliseconds(spent_s: float | None) -> str:
 
 
 def look_json(look: Look) -> Json:
-    """One look: times in milliseconds, rates a second over `window_s`."""
+    """One look: times in milliseconds, rates a second over `period_s`."""
     statistics = look.statistics
     return {
         "health": str(look.status.health),
         "uptime_s": round(statistics.uptime_s, 1),
-        "window_s": round(statistics.window_s, 1),
+        "period_s": round(statistics.period_s, 1),
         "resident_bytes": statistics.resident_bytes,
         "cpu_s": round(statistics.cpu_s, 3),
         "cores": None if look.cores is None else round(look.cores, 3),

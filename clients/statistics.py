@@ -1,4 +1,4 @@
-"""How busy a server is, as frozen values. "Now" is the window: the last seconds before the answer."""
+"""How busy a server is, as frozen values. "Now" is the period: the last seconds before the answer."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class ServerStatistics:
     """How busy a server is.
 
     Attributes:
-        window_s: how far back "now" reaches.
+        period_s: how far back "now" reaches.
         cameras: open streams, the longest open first.
         stages: in the order in which a frame passes them.
         networks: by name.
@@ -105,7 +105,7 @@ class ServerStatistics:
         uptime_s: since its start.
     """
 
-    window_s: float
+    period_s: float
     cameras: tuple[CameraStatistics, ...]
     stages: tuple[StageStatistics, ...]
     networks: tuple[NetworkStatistics, ...]

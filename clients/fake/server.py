@@ -51,7 +51,7 @@ class FakeServerInfo(server_pb2_grpc.ServerServiceServicer):
             reason=recognition_pb2.DROP_REASON_SUPERSEDED, frame_count=40, frames_per_second=2.5
         )
         response = server_pb2.GetServerStatisticsResponse(resident_bytes=300 * 2**20)
-        response.window.FromSeconds(10)
+        response.period.FromSeconds(10)
         response.uptime.FromSeconds(3_723)
         response.cpu_time.FromSeconds(120)
         camera = response.cameras.add(

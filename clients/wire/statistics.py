@@ -12,7 +12,7 @@ from clients.wire.leaves import named, seconds
 def read_server_statistics(response: server_pb2.GetServerStatisticsResponse) -> ServerStatistics:
     """How busy the server is."""
     return ServerStatistics(
-        window_s=seconds(response.window),
+        period_s=seconds(response.period),
         cameras=tuple(_camera(camera) for camera in response.cameras),
         stages=tuple(
             StageStatistics(stage.stage, stage.frame_count, seconds(stage.p50), seconds(stage.p95), seconds(stage.p99))

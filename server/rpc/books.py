@@ -11,10 +11,10 @@ from pathlib import Path
 
 from facestream.v1 import server_pb2
 
+from server.recent import PERIOD_NS, Recent
 from server.rpc import wire
 from server.rpc.camera_book import STAGES, CameraBook, Tap, percentile
 from server.telemetry import Metrics
-from server.window import WINDOW_NS, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Run:
 class _NetworkBook:
     """The batches of one network. Threads of all lanes write into it."""
 
-    runs: Window[Run]
+    runs: Recent[Run]
     batches: int = 0
     images: int = 0
 
@@ -49,7 +49,7 @@ class ServerBooks:
         self._metrics = metrics
         self._started_ns = now_ns()
         self._cameras: dict[int, CameraBook] = {}
-        self._stages: Window[Mapping[str, int]] = Window(self._started_ns)
+        self._stages: Recent[Mapping[str, int]] = Recent(self._started_ns)
         self._networks: dict[str, _NetworkBook] = {}
         self._lock = threading.Lock()
         metrics.tracks.set_function(lambda: sum(book.track_count for book in list(self._cameras.values())))
@@ -71,7 +71,7 @@ class ServerBooks:
     def ran(self, network: str, images: int, spent_ns: int) -> None:
         """Books a batch that a network ran."""
         with self._lock:
-            book = self._networks.setdefault(network, _NetworkBook(Window(self._started_ns)))
+            book = self._networks.setdefault(network, _NetworkBook(Recent(self._started_ns)))
             book.batches += 1
             book.images += images
         book.runs.add(Run(images, spent_ns), at_ns=self._now_ns())
@@ -83,7 +83,7 @@ class ServerBooks:
         now = self._now_ns()
         used = resource.getrusage(resource.RUSAGE_SELF)
         return server_pb2.GetServerStatisticsResponse(
-            window=wire.duration(min(WINDOW_NS, now - self._started_ns)),
+            period=wire.duration(min(PERIOD_NS, now - self._started_ns)),
             cameras=[book.statistics(at_ns=now) for book in self._cameras.values()],
             stages=list(self._stage_statistics(now)),
             networks=[self._network_statistics(name, book, now) for name, book in sorted(self._networks.items())],

@@ -11,8 +11,8 @@ import numpy as np
 from facestream.v1 import recognition_pb2, server_pb2
 from google.protobuf.duration_pb2 import Duration
 
+from server.recent import Recent
 from server.rpc import wire
-from server.window import Window
 
 Request = recognition_pb2.StreamRecognizeRequest
 Response = recognition_pb2.StreamRecognizeResponse
@@ -45,13 +45,13 @@ class CameraBook:
     _errors: int = field(default=0, init=False)
     _drops: Counter[Drop] = field(default_factory=Counter, init=False)
     _shape: tuple[int, int, int] = field(default=(0, 0, 0), init=False)
-    _arrivals: Window[None] = field(init=False)
-    _latencies: Window[int] = field(init=False)
-    _dropped: Window[Drop] = field(init=False)
+    _arrivals: Recent[None] = field(init=False)
+    _latencies: Recent[int] = field(init=False)
+    _dropped: Recent[Drop] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._arrivals, self._latencies = Window(self.opened_at_ns), Window(self.opened_at_ns)
-        self._dropped = Window(self.opened_at_ns)
+        self._arrivals, self._latencies = Recent(self.opened_at_ns), Recent(self.opened_at_ns)
+        self._dropped = Recent(self.opened_at_ns)
 
     def came(self, message: Request, *, at_ns: int) -> bool:
         """Books a message of the camera; whether it was a frame."""

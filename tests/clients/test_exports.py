@@ -9,10 +9,9 @@ PUBLIC = """
 Answer Box Client ClientError Delivery DropReason Dropped Enrolment ExhaustedError Face Failed Frame FrameAnswer Frames
 Health Identity InvalidRequestError JpegEncoding Landmarks Lost Match NoUsablePhotoError NotFoundError OutputError
 Patience Photo PhotoOutcome Quality Receipt Recognised Recognition RecognitionStream Refusal RefusedError RpcError
-ServerStatistics Side Sighting Source SourceError SourceNotFoundError Stamp Status StreamOptions Summary Tally Unanswered
-UnavailableError
-Undecided Unknown UsageError Verification VideoWriter default_lettering draw_faces open_source photo_files printable
-read_photo summarise
+ServerStatistics Side Sighting Source SourceError SourceNotFoundError Stamp Status StreamOptions Summary Tally
+Unanswered UnavailableError Undecided Unknown UsageError Verification VideoWriter default_lettering draw_faces
+open_source photo_files printable read_photo summarise
 """
 
 

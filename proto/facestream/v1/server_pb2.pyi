@@ -192,7 +192,7 @@ class DropStatistics(_message.Message):
     frame_count: _builtins.int
     """How many since the stream was opened."""
     frames_per_second: _builtins.float
-    """How many a second, over the window."""
+    """How many a second, over the recent period."""
     def __init__(
         self,
         *,
@@ -243,9 +243,9 @@ class CameraStatistics(_message.Message):
     error_count: _builtins.int
     """Frames that were answered with an error since then."""
     received_per_second: _builtins.float
-    """Frames that came a second, over the window."""
+    """Frames that came a second, over the recent period."""
     results_per_second: _builtins.float
-    """Results a second, over the window."""
+    """Results a second, over the recent period."""
     face_count: _builtins.int
     """Faces in its newest result."""
     track_count: _builtins.int
@@ -264,7 +264,7 @@ class CameraStatistics(_message.Message):
 
     @_builtins.property
     def latency_p50(self) -> _duration_pb2.Duration:
-        """From the arrival of a frame to its result, half of the results of the window; unset when there are none."""
+        """From the arrival of a frame to its result, half of the results of the recent period; unset when there are none."""
 
     @_builtins.property
     def latency_p95(self) -> _duration_pb2.Duration:
@@ -300,7 +300,7 @@ Global___CameraStatistics: _TypeAlias = CameraStatistics  # noqa: Y015
 
 @_typing.final
 class StageStatistics(_message.Message):
-    """The time that frames spent in one stage, over the window and all cameras."""
+    """The time that frames spent in one stage, over the recent period and all cameras."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -362,13 +362,13 @@ class NetworkStatistics(_message.Message):
     image_count: _builtins.int
     """Images or crops in them."""
     batches_per_second: _builtins.float
-    """Batches a second, over the window."""
+    """Batches a second, over the recent period."""
     images_per_batch: _builtins.float
-    """Images in a batch on average, over the window; 0 when none was run."""
+    """Images in a batch on average, over the recent period; 0 when none was run."""
     largest_batch: _builtins.int
-    """Images in the largest batch of the window."""
+    """Images in the largest batch of the recent period."""
     load: _builtins.float
-    """Time inside the network for each second, over the window: 1 is one lane always busy."""
+    """Time inside the network for each second, over the recent period: 1 is one lane always busy."""
     def __init__(
         self,
         *,
@@ -394,7 +394,7 @@ class GetServerStatisticsResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    WINDOW_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
     CAMERAS_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     NETWORKS_FIELD_NUMBER: _builtins.int
@@ -404,8 +404,8 @@ class GetServerStatisticsResponse(_message.Message):
     resident_bytes: _builtins.int
     """Physical memory that the server's process holds, in bytes; unset where the system doesn't say."""
     @_builtins.property
-    def window(self) -> _duration_pb2.Duration:
-        """How far back "the window" reaches; less while the server is younger."""
+    def period(self) -> _duration_pb2.Duration:
+        """How far back the recent period reaches; less while the server is younger."""
 
     @_builtins.property
     def cameras(self) -> _containers.RepeatedCompositeFieldContainer[Global___CameraStatistics]:
@@ -413,7 +413,7 @@ class GetServerStatisticsResponse(_message.Message):
 
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageStatistics]:
-        """The stages in the order in which a frame passes them; those without a frame in the window are left out."""
+        """The stages in the order in which a frame passes them; those without a frame in the recent period are left out."""
 
     @_builtins.property
     def networks(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkStatistics]:
@@ -430,7 +430,7 @@ class GetServerStatisticsResponse(_message.Message):
     def __init__(
         self,
         *,
-        window: _duration_pb2.Duration | None = ...,
+        period: _duration_pb2.Duration | None = ...,
         cameras: _abc.Iterable[Global___CameraStatistics] | None = ...,
         stages: _abc.Iterable[Global___StageStatistics] | None = ...,
         networks: _abc.Iterable[Global___NetworkStatistics] | None = ...,
@@ -438,9 +438,9 @@ class GetServerStatisticsResponse(_message.Message):
         cpu_time: _duration_pb2.Duration | None = ...,
         uptime: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_resident_bytes", b"_resident_bytes", "cpu_time", b"cpu_time", "resident_bytes", b"resident_bytes", "uptime", b"uptime", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_resident_bytes", b"_resident_bytes", "cpu_time", b"cpu_time", "period", b"period", "resident_bytes", b"resident_bytes", "uptime", b"uptime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_resident_bytes", b"_resident_bytes", "cameras", b"cameras", "cpu_time", b"cpu_time", "networks", b"networks", "resident_bytes", b"resident_bytes", "stages", b"stages", "uptime", b"uptime", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_resident_bytes", b"_resident_bytes", "cameras", b"cameras", "cpu_time", b"cpu_time", "networks", b"networks", "period", b"period", "resident_bytes", b"resident_bytes", "stages", b"stages", "uptime", b"uptime"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__resident_bytes: _TypeAlias = _typing.Literal["resident_bytes"]  # noqa: Y015
     _WhichOneofArgType__resident_bytes: _TypeAlias = _typing.Literal["_resident_bytes", b"_resident_bytes"]  # noqa: Y015

@@ -1,7 +1,7 @@
 """Many cameras on one machine: `python -m tests.benchmarks.cameras`.
 
-Server and cameras share the same cores. Sections can be chosen with --only; --quick measures a tenth as long, which says
-whether everything runs but not how well.
+Server and cameras share the same cores. Sections can be chosen with --only; --quick measures a tenth as long, which
+says whether everything runs but not how well.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from tests.benchmarks.cameras.section import Measured, Size
 from tests.benchmarks.report import Bar, Figure
 
 COUNTS = (1, 2, 4, 8, 16)
-TOTAL_FPS = 16.0
+TOTAL_FPS = 8.0
+"""Well below what the server can do, so that no frame is dropped: a dropped frame costs little and would flatter."""
 _WIDTH = 1280
 
 

@@ -39,7 +39,7 @@ def measure(size: Size) -> Measured:
         settle(server)
         bad = [
             Camera("greedy", images, in_flight=0, max_age_s=BUDGET_S),
-            Camera("slow", images, in_flight=0, reads=False, max_age_s=BUDGET_S),
+            Camera("slow", images, fps=30, reads=False, max_age_s=BUDGET_S),
         ]
         beside = play(server.address, [*_good(images, fps), *bad], seconds)
     figures = [*_overload(peaks, loads), *_neighbours(alone, beside)]

@@ -63,7 +63,7 @@ def _memory(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
 def _many_cameras(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
     axes.plot(series["cameras"], series["CPU ms a frame"], marker="o")
     axes.set_xscale("log", base=2)
-    axes.set(xlabel="cameras, 16 frames/s in all", ylabel="CPU ms a frame", ylim=(0, None))
+    axes.set(xlabel="cameras, 8 frames/s in all", ylabel="CPU ms a frame", ylim=(0, None))
     axes.grid(alpha=0.3)
 
 

@@ -60,7 +60,7 @@ class StageBench:
         self._loaded: LoadedVision = _load_models(settings, cores, lambda *batch: None)
         self._pool = ThreadPoolExecutor(cores)
         vision = self._loaded.vision
-        self._encoded = [EncodedImage(picture, Codec.JPEG) for picture in pictures]
+        self._encoded = [EncodedImage(Codec.JPEG, picture) for picture in pictures]
         self._images = [decode(encoded, _LIMITS) for encoded in self._encoded]
         self._found = [(image, vision.detector.detect(image)) for image in self._images]
         crops = np.concatenate([vision.analyse(*found).crops for found in self._found])

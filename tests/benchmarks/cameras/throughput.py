@@ -1,8 +1,8 @@
 """Four cameras at once against what a user would pick instead, and against what the stages cost alone.
 
 Server, peers and stages take turns on the same frames. The peers decode, detect, embed every face and compare it; the
-server decodes, detects, embeds what it needs to, searches, and serves four cameras over gRPC, whose own cost on the same
-cores is charged to it.
+server decodes, detects, embeds what it needs to, searches, and serves four cameras over gRPC, whose own cost on the
+same cores is charged to it.
 """
 
 from __future__ import annotations

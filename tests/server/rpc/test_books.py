@@ -177,6 +177,6 @@ def test_batches_are_counted_by_network(books, now, count):
 def test_the_server_says_how_long_it_runs_and_what_it_uses(books, now):
     now.ns += 60 * SECOND
     statistics = books.statistics()
-    assert (statistics.uptime.seconds, statistics.window.seconds) == (60, 10)
+    assert (statistics.uptime.seconds, statistics.period.seconds) == (60, 10)
     assert statistics.cpu_time.ToNanoseconds() > 0
     assert statistics.resident_bytes > 10**6

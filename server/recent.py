@@ -6,22 +6,22 @@ import threading
 from collections import deque
 from typing import Generic, TypeVar
 
-WINDOW_NS = 10 * 10**9
+PERIOD_NS = 10 * 10**9
 """How far back "now" reaches: long enough for steady figures at a frame a second, short enough to show a change."""
 
 _MOST_SAMPLES = 20_000
-"""Kept at most, so that no rate of frames makes a window large; the oldest go first."""
+"""Kept at most, so that no rate of frames takes much memory; the oldest go first."""
 _LEAST_NS = 10**9
-"""A younger window is taken for one of this age: the first frame of a stream is no rate of a thousand a second."""
+"""Samples of less time are taken for those of this much: a first frame of a stream is no thousand a second."""
 
 SampleT = TypeVar("SampleT")
 
 
-class Window(Generic[SampleT]):
-    """Samples with their times, forgotten after `WINDOW_NS`. Safe to use from several threads.
+class Recent(Generic[SampleT]):
+    """Samples with their times, forgotten after `PERIOD_NS`. Safe to use from several threads.
 
     Args:
-        since_ns: when the first sample could have come; rates of a younger window count from there.
+        since_ns: when the first sample could have come; before a whole period has passed, rates count from there.
     """
 
     def __init__(self, since_ns: int) -> None:
@@ -36,15 +36,15 @@ class Window(Generic[SampleT]):
             self._forget(at_ns)
 
     def samples(self, *, at_ns: int) -> list[SampleT]:
-        """The samples of the window that ends now, the oldest first."""
+        """The samples of the period that ends now, the oldest first."""
         with self._lock:
             self._forget(at_ns)
             return [sample for _, sample in self._samples]
 
     def seconds(self, *, at_ns: int) -> float:
         """How much time the samples of `samples` stand for."""
-        return min(WINDOW_NS, max(_LEAST_NS, at_ns - self._since_ns)) / 1e9
+        return min(PERIOD_NS, max(_LEAST_NS, at_ns - self._since_ns)) / 1e9
 
     def _forget(self, at_ns: int) -> None:
-        while self._samples and self._samples[0][0] <= at_ns - WINDOW_NS:
+        while self._samples and self._samples[0][0] <= at_ns - PERIOD_NS:
             self._samples.popleft()
