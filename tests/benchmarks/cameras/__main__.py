@@ -22,6 +22,7 @@ from tests.benchmarks.cameras import (
     plots,
     throughput,
 )
+from tests.benchmarks.cameras.others import cores_of_others, moment
 from tests.benchmarks.cameras.section import FULL, QUICK, Measured, Size
 from tests.benchmarks.report import OUT, Bar, Figure, finish
 
@@ -45,6 +46,7 @@ def main() -> None:
     chosen = given.only.split(",")
     if unknown := set(chosen) - set(SECTIONS):
         parser.error(f"there is no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    before = moment()
     measured = {name: _measure(name, QUICK if given.quick else FULL) for name in chosen}
     series = {name: section.series for name, section in measured.items() if section.series}
     OUT.mkdir(exist_ok=True)
@@ -53,7 +55,8 @@ def main() -> None:
         print(f"wrote {path}")
     for note in (note for section in measured.values() for note in section.notes):
         print(f"note: {note}")
-    finish("cameras", [figure for section in measured.values() for figure in section.figures])
+    others = Figure("cores that other programs kept busy meanwhile", cores_of_others(before, moment()), "cores")
+    finish("cameras", [others, *(figure for section in measured.values() for figure in section.figures)])
 
 
 def _measure(name: str, size: Size) -> Measured:

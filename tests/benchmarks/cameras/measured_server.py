@@ -25,6 +25,45 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+"""Prometheus' samples by name and sorted labels."""
+
+STAGES = ("queue", "decode", "detect", "align", "embed", "track", "match", "total", "answer")
+NETWORKS = ("detector", "landmarker", "embedder")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Where the time of a frame went, between two readings.
+
+    Attributes:
+        stages: mean milliseconds of a frame by stage; frames wait in them for each other.
+        networks: milliseconds inside each network for a frame.
+    """
+
+    stages: dict[str, float]
+    networks: dict[str, float]
+
+
+def profile(before: Samples, after: Samples) -> Profile:
+    """What the server's own metrics say of the frames between two readings."""
+
+    def spent(metric: str, label: tuple[str, str], part: str) -> float:
+        key = (f"{metric}_{part}", (label,))
+        return after.get(key, 0.0) - before.get(key, 0.0)
+
+    stage, batch = "facestream_stage_duration_seconds", "facestream_batch_duration_seconds"
+    frames = spent(stage, ("stage", "total"), "count") or 1
+    return Profile(
+        {
+            name: 1000 * spent(stage, ("stage", name), "sum") / count
+            for name in STAGES
+            if (count := spent(stage, ("stage", name), "count"))
+        },
+        {name: 1000 * spent(batch, ("network", name), "sum") / frames for name in NETWORKS},
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """The server at one moment.
@@ -61,7 +100,7 @@ class MeasuredServer:
             samples.get(("facestream_batch_images_count", labels), 0.0),
         )
 
-    def samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    def samples(self) -> Samples:
         """Every Prometheus sample by name and labels."""
         with urlopen(f"http://127.0.0.1:{self.process.metrics_port}/metrics", timeout=10) as page:
             text = page.read().decode()

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean
 
 from tests.benchmarks.cameras.load import Camera, fields, play
-from tests.benchmarks.cameras.measured_server import measured_server, settle
+from tests.benchmarks.cameras.measured_server import Profile, measured_server, profile, settle
 from tests.benchmarks.cameras.peers import face_recognition_loop, opencv_loop
 from tests.benchmarks.cameras.pictures import crowd
 from tests.benchmarks.cameras.section import Measured, Size
@@ -42,6 +42,7 @@ def measure(size: Size) -> Measured:
         server = undo.enter_context(measured_server())
         peers = [undo.enter_context(opencv_loop(folder)), undo.enter_context(face_recognition_loop(folder))]
         play(server.address, _cameras(images), 3)  # warm
+        cold = server.samples()
         for _ in range(size.rounds):
             settle(server)
             before = server.read()
@@ -61,6 +62,7 @@ def measure(size: Size) -> Measured:
                     done = peer.run(size.round_s * patience)
                     rates[peer.name].append(done.frames_per_second)
                     seen[peer.name].append(done.faces_per_frame)
+        spent = profile(cold, server.samples())
     served = mean(rates["server"])
     needed = mean(embeddings)
     ceiling = 1 / mean(cost.frame(needed) for cost in costs)
@@ -79,6 +81,7 @@ def measure(size: Size) -> Measured:
             Figure(f"stage alone: {name}", 1000 * mean(getattr(cost, name) for cost in costs), "ms")
             for name in ("decode", "detect", "place", "embed")
         ),
+        *_where_time_goes(spent),
         Figure("efficiency: ceiling of decode, detect and embeddings", ceiling, "frames/s"),
         Figure("efficiency: share of that ceiling", served / ceiling, "", Bar.AT_LEAST, 0.8),
         Figure("efficiency: share of the ceiling with landmarks and alignment", served / with_landmarks, ""),
@@ -87,6 +90,14 @@ def measure(size: Size) -> Measured:
     if not rates["face_recognition"]:
         notes.append("face_recognition was not measured: `make peers` installs it")
     return Measured(figures, {name: rate for name, rate in rates.items() if rate}, notes)
+
+
+def _where_time_goes(spent: Profile) -> list[Figure]:
+    """The server's own account of a frame under this load."""
+    return [
+        *(Figure(f"profile: a frame in stage {name}", mean_ms, "ms") for name, mean_ms in spent.stages.items()),
+        *(Figure(f"profile: inside the {name}, for a frame", ms, "ms") for name, ms in spent.networks.items()),
+    ]
 
 
 def _cameras(images: list[bytes]) -> list[Camera]:
