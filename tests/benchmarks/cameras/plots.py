@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def _throughput(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
     rates = [sum(series[name]) / len(series[name]) for name in names]
     axes.bar_label(axes.barh(names, rates), fmt="%.2f", padding=3)
     axes.invert_yaxis()
-    axes.set_xlabel("frames/s, 1080p, two cores")
+    axes.set_xlabel(f"frames/s, 1080p, {os.cpu_count()} cores")
     axes.margins(x=0.12)
 
 
@@ -48,7 +49,7 @@ def _ages(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
 def _batching(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
     for name in ("lanes", "one lane"):
         axes.plot(series["batch"], series[name], marker="o", label=name)
-    axes.set_xscale("log", base=2)
+    _doubling(axes, series["batch"])
     axes.set(xlabel="faces in a batch", ylabel="faces/s", ylim=(0, None))
     axes.legend()
     axes.grid(alpha=0.3)
@@ -62,9 +63,15 @@ def _memory(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
 
 def _many_cameras(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
     axes.plot(series["cameras"], series["CPU ms a frame"], marker="o")
-    axes.set_xscale("log", base=2)
+    _doubling(axes, series["cameras"])
     axes.set(xlabel="cameras, 8 frames/s in all", ylabel="CPU ms a frame", ylim=(0, None))
     axes.grid(alpha=0.3)
+
+
+def _doubling(axes: Axes, values: Sequence[float]) -> None:
+    """Equal steps for equal ratios, with the values themselves written below."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(list(values), [f"{value:g}" for value in values])
 
 
 _PLOTS = {
