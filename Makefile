@@ -73,6 +73,16 @@ bench-gallery: setup ## search and restart with 100,000 people
 bench-mining: setup ## triplet mining against pytorch-metric-learning
 	$(BIN)/python -m tests.trainer.bench_mining
 
+peers: setup ## what `make bench` compares with, in an environment of its own
+	test -d build/peers || $(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/benchmarks/peers.txt
+
+bench: setup models peers ## many cameras against a real server, and against OpenCV and face_recognition
+	$(BIN)/python -m tests.benchmarks.cameras
+
+bench-quick: setup models peers ## a tenth of it: does everything run
+	$(BIN)/python -m tests.benchmarks.cameras --quick
+
 bench-stream: setup models ## a camera at 15 frames/s against a real server
 	$(BIN)/python -m tests.benchmarks.stream
 
@@ -83,5 +93,5 @@ clean: ## remove what was built; models and data stay
 	rm -rf build dist demo/out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help install setup models format lint types layers proto proto-check docs test check bench-accuracy bench-gallery bench-mining \
-	bench-stream demo clean
+.PHONY: help install setup models format lint types layers proto proto-check docs test check peers \
+	bench bench-quick bench-accuracy bench-gallery bench-mining bench-stream demo clean

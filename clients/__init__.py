@@ -46,6 +46,7 @@ from clients.session import RecognitionStream
 from clients.slot import Delivery
 from clients.sources.open import open_source
 from clients.sources.source import Frames, Source
+from clients.statistics import ServerStatistics
 from clients.summary import Sighting, Summary, summarise
 from clients.text import printable
 from clients.video import VideoWriter
@@ -59,6 +60,7 @@ __all__ = [
     "PhotoOutcome",
     "Receipt",
     "Refusal",
+    "ServerStatistics",
     "Status",
     "Verification",
     # photographs

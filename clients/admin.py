@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from clients.channel import DEFAULT_TARGET, checked_target
-from clients.commands import look, person
+from clients.commands import look, person, top
 from clients.commands.admin_context import AdminContext, Output, hoisted
 from clients.commands.run import run
 
@@ -28,6 +28,7 @@ app.add_typer(person.app, name="person")
 app.command(epilog="Example: facestream-admin search party.jpg --limit 3")(look.search)
 app.command(epilog="Example: facestream-admin verify passport.jpg selfie.jpg && echo same")(look.verify)
 app.command(epilog="Example: facestream-admin status --server camera-hub:50051")(look.status)
+app.command(epilog="Example: facestream-admin top --once --output json")(top.top)
 
 
 @app.callback()

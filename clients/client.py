@@ -43,6 +43,7 @@ from clients.photos import Photo
 from clients.rpc import error_of_call
 from clients.session import RecognitionStream
 from clients.sources.source import Source
+from clients.statistics import ServerStatistics
 from clients.text import printable
 from clients.wire.faces import read_recognition
 from clients.wire.people import (
@@ -57,6 +58,7 @@ from clients.wire.people import (
     read_verification,
 )
 from clients.wire.requests import enrol_request, image_of
+from clients.wire.statistics import read_server_statistics
 
 _ResponseT = TypeVar("_ResponseT")
 
@@ -260,6 +262,11 @@ class Client:
             read_server(await self._call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())),
             read_statistics(await self._call(self._galleries.GetGalleryStatistics, statistics)),
         )
+
+    async def statistics(self) -> ServerStatistics:
+        """How busy the server is now: its cameras, stages and networks."""
+        request = server_pb2.GetServerStatisticsRequest()
+        return read_server_statistics(await self._call(self._server.GetServerStatistics, request))
 
     # ---- calls
 

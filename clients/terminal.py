@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -40,6 +40,10 @@ class Terminal:
             console.print(table)
         for line in capture.get().splitlines():
             console.print(Text(line.rstrip()), soft_wrap=True)
+
+    def show(self, picture: RenderableType) -> None:
+        """Writes something that rich draws, whose texts were made safe."""
+        self.out.print(picture)
 
     def json(self, value: Mapping[str, object]) -> None:
         """Writes one line of JSON, at once."""

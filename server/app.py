@@ -32,12 +32,13 @@ from server.pipeline.enrol import EnrolmentRule
 from server.pipeline.enrolment import Enroller
 from server.pipeline.flow import Flow, FlowRule
 from server.pipeline.followed import NobodyWatches
-from server.pipeline.load import LoadedVision, ModelChoice, load_vision
+from server.pipeline.load import LoadedVision, ModelChoice, Ran, load_vision
 from server.pipeline.naming import RecognitionRule
 from server.pipeline.recognise import Recogniser
 from server.pipeline.rhythm import DetectionPace
 from server.pipeline.session import SessionRule
 from server.rpc import wire
+from server.rpc.books import ServerBooks
 from server.rpc.gallery import MAX_PHOTOS, GalleryServicer
 from server.rpc.health import HEALTH_SERVICE, Health
 from server.rpc.info import ServerServicer
@@ -164,11 +165,12 @@ async def _parts(settings: Settings, metrics: Metrics) -> AsyncIterator[Parts]:
     """Everything behind the port, loaded; closed again in the reverse order."""
     loop = asyncio.get_running_loop()
     cores = os.cpu_count() or 1
+    books = ServerBooks(time.monotonic_ns, metrics)
     # As many threads beside the frames' for writes and searches, which wait for the disk and never for a frame.
     with ExitStack() as undo:
         frames = undo.enter_context(ThreadPoolExecutor(_frame_threads(settings), "frame"))
         writes = undo.enter_context(ThreadPoolExecutor(16, "gallery"))
-        loaded = await loop.run_in_executor(frames, _load_models, settings, cores)
+        loaded = await loop.run_in_executor(frames, _load_models, settings, cores, books.ran)
         undo.callback(loaded.close)
         fingerprint, dimension = loaded.vision.fingerprint, loaded.vision.embedder.dimension
         galleries = await loop.run_in_executor(
@@ -179,10 +181,10 @@ async def _parts(settings: Settings, metrics: Metrics) -> AsyncIterator[Parts]:
         undo.callback(exporter.server_close)
         undo.callback(exporter.shutdown)
         _log.info("metrics on port %d", exporter.server_port, extra={"metrics_port": exporter.server_port})
-        yield Parts(settings, loaded, galleries, frames, writes, metrics, Streams(settings.max_streams))
+        yield Parts(settings, loaded, galleries, frames, writes, metrics, Streams(settings.max_streams, books))
 
 
-def _load_models(settings: Settings, cores: int) -> LoadedVision:
+def _load_models(settings: Settings, cores: int, ran: Ran) -> LoadedVision:
     share = share_out(cores, threads=settings.threads, lanes=settings.lanes)
     choice = ModelChoice(
         models_dir=settings.models_dir,
@@ -195,7 +197,7 @@ def _load_models(settings: Settings, cores: int) -> LoadedVision:
         max_batch=settings.max_batch,
         detect_side=settings.detect_side,
     )
-    loaded = load_vision(choice, say=lambda model: _log.info("loaded %s", model))
+    loaded = load_vision(choice, say=lambda model: _log.info("loaded %s", model), ran=ran)
     if not loaded.operating_points:
         loaded.close()
         raise ModelError(
@@ -256,6 +258,7 @@ def _add_services(late: LateServices, parts: Parts) -> None:
         fixed=_info(parts, limits),
         uptime_ns=lambda: time.monotonic_ns() - started_ns,
         open_streams=lambda: parts.streams.open,
+        books=parts.streams.books,
     )
     # The generated functions are typed for a server; they call two methods that LateServices has as well.
     server = cast("grpc.aio.Server", late)

@@ -8,14 +8,15 @@ import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the call that the current task serves; set by the interceptor, logged with every line."""
 
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
@@ -60,10 +61,12 @@ def set_up_logging(*, style: str, level: str) -> None:
 
 
 class Metrics:
-    """The server's Prometheus metrics, in a registry of their own. Units are seconds and counts."""
+    """The server's Prometheus metrics, in a registry of their own. docs/metrics.md explains each."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.received = Counter("facestream_frames_received_total", "Frames that came.", registry=self.registry)
         self.frames = Counter(
             "facestream_frames_total",
             "Frames by outcome: result, dropped, error.",
@@ -78,7 +81,7 @@ class Metrics:
         )
         self.stages = Histogram(
             "facestream_stage_duration_seconds",
-            "Time of a frame in each stage: queue, decode, detect, track, align, embed, match, total.",
+            "Time of a frame in each stage: queue, decode, detect, track, align, embed, match, total, answer.",
             ["stage"],
             buckets=_SECONDS,
             registry=self.registry,
@@ -96,6 +99,23 @@ class Metrics:
             registry=self.registry,
         )
         self.streams = Gauge("facestream_streams", "Streams that are open.", registry=self.registry)
+        self.tracks = Gauge(
+            "facestream_tracks", "Faces that are followed, in the newest result of each camera.", registry=self.registry
+        )
+        self.batch_images = Histogram(
+            "facestream_batch_images",
+            "Images or crops in each batch, by network: detector, landmarker, embedder.",
+            ["network"],
+            buckets=_IMAGES,
+            registry=self.registry,
+        )
+        self.batch_seconds = Histogram(
+            "facestream_batch_duration_seconds",
+            "Time of each batch inside the network.",
+            ["network"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self.calls = Counter(
             "facestream_calls_total",
             "Finished calls by method and status.",

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
-from facestream.v1 import gallery_pb2_grpc, recognition_pb2_grpc, server_pb2, server_pb2_grpc
+from facestream.v1 import gallery_pb2_grpc, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from clients.channel import MAX_MESSAGE_BYTES
@@ -46,6 +46,36 @@ class FakeServerInfo(server_pb2_grpc.ServerServiceServicer):
             target_far=0.001,
         )
         response.uptime.FromSeconds(3_723)
+        return response
+
+    async def GetServerStatistics(  # noqa: N802
+        self, request: server_pb2.GetServerStatisticsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> server_pb2.GetServerStatisticsResponse:
+        """Made-up figures: one camera that sends more than is answered."""
+        del request, context
+        superseded = server_pb2.DropStatistics(
+            reason=recognition_pb2.DROP_REASON_SUPERSEDED, frame_count=40, frames_per_second=2.5
+        )
+        response = server_pb2.GetServerStatisticsResponse(resident_bytes=300 * 2**20)
+        response.period.FromSeconds(10)
+        response.uptime.FromSeconds(3_723)
+        response.cpu_time.FromSeconds(120)
+        camera = response.cameras.add(
+            camera="door", session="fake", gallery="tenants/default/galleries/default", received_count=500,
+            result_count=455, error_count=5, drops=[superseded], received_per_second=15, results_per_second=12.5,
+            face_count=3, track_count=2, width=1280, height=720,
+        )  # fmt: skip
+        camera.connected.FromSeconds(33)
+        camera.latency_p50.FromMilliseconds(21)
+        camera.latency_p95.FromMilliseconds(64)
+        stage = response.stages.add(stage="detect", frame_count=125)
+        stage.p50.FromMilliseconds(7)
+        stage.p95.FromMilliseconds(9)
+        stage.p99.FromMilliseconds(12)
+        response.networks.add(
+            network="embedder", batch_count=900, image_count=1500, batches_per_second=9.0, images_per_batch=1.7,
+            largest_batch=8, load=0.31,
+        )  # fmt: skip
         return response
 
 

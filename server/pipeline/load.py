@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from server.inference.backend import Backend
 from server.inference.choose import Decision
 from server.inference.combine import CombiningBackend
 from server.inference.cores import Cores
+from server.inference.counted import CountedBackend
 from server.inference.load import Runtime, load_backend
 from server.inference.manifest import Kind, Manifest
 from server.models.probes import Role
@@ -23,6 +25,8 @@ from server.vision.quality import QualityScale
 
 _ALIGNMENT = "similarity-5"
 """Names how crops are aligned. Change it with the pixels of the crops: old embeddings then no longer mix."""
+
+Ran = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +98,24 @@ class LoadedVision:
             model.backend.close()
 
 
-def load_vision(choice: ModelChoice, *, say: Callable[[str], None]) -> LoadedVision:
+def _uncounted(network: str, images: int, spent_ns: int) -> None:
+    """Nobody wants to know."""
+
+
+def load_vision(choice: ModelChoice, *, say: Callable[[str], None], ran: Ran = _uncounted) -> LoadedVision:
     """Loads and warms the models.
 
     Args:
         choice: which and how.
         say: told of each model that is ready.
+        ran: told of each batch: the network (detector, landmarker, embedder), images, nanoseconds; by any thread.
 
     Raises:
         ModelError: a model is missing, damaged or of the wrong kind.
     """
-    detector = _load(choice, choice.detector, Role.DETECTOR)
-    embedder = _load(choice, choice.embedder, Role.EMBEDDER)
-    landmarker = _load(choice, choice.landmarker, Role.LANDMARKER) if choice.landmarker else None
+    detector = _load(choice, choice.detector, Role.DETECTOR, ran)
+    embedder = _load(choice, choice.embedder, Role.EMBEDDER, ran)
+    landmarker = _load(choice, choice.landmarker, Role.LANDMARKER, ran) if choice.landmarker else None
     models = tuple(model for model in (detector, landmarker, embedder) if model is not None)
     for model in models:
         say(f"{model.role.value} {model.manifest.model} on {model.backend.name}: {model.why}")
@@ -129,14 +138,15 @@ def _fingerprint(models: Sequence[LoadedModel]) -> str:
     return fingerprint_of(*parts)
 
 
-def _load(choice: ModelChoice, model: str, role: Role) -> LoadedModel:
+def _load(choice: ModelChoice, model: str, role: Role, ran: Ran) -> LoadedModel:
     folder, runtime, decision = choice.models_dir / model, choice.runtime, None
     if runtime is Runtime.AUTO:
         cores = Cores(choice.threads, choice.lanes)
         decision = RuntimeChooser(choice.models_dir, cores, detect_side=choice.detect_side).choose(folder, role)
         runtime = decision.runtime
     manifest, backend = load_backend(folder, runtime=runtime, threads=choice.threads, lanes=choice.lanes)
-    combining = CombiningBackend(backend, max_batch=choice.max_batch, lanes=choice.lanes)
+    counted = CountedBackend(backend, partial(ran, role.value))
+    combining = CombiningBackend(counted, max_batch=choice.max_batch, lanes=choice.lanes)
     return LoadedModel(manifest, combining, role, decision)
 
 

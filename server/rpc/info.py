@@ -1,4 +1,4 @@
-"""ServerService: what the server is and what it runs."""
+"""ServerService: what the server is, what it runs, and how busy it is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import grpc
 from facestream.v1 import server_pb2, server_pb2_grpc
 
 from server.rpc import wire
+from server.rpc.books import ServerBooks
 
 
 class ServerServicer(server_pb2_grpc.ServerServiceServicer):
@@ -18,6 +19,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         fixed: what doesn't change while the server runs.
         uptime_ns: since the start.
         open_streams: now.
+        books: how busy it is.
     """
 
     def __init__(
@@ -26,10 +28,12 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         fixed: server_pb2.GetServerInfoResponse,
         uptime_ns: Callable[[], int],
         open_streams: Callable[[], int],
+        books: ServerBooks,
     ) -> None:
         self._fixed = fixed
         self._uptime_ns = uptime_ns
         self._open_streams = open_streams
+        self._books = books
 
     async def GetServerInfo(  # noqa: N802 - the name in the API
         self, request: server_pb2.GetServerInfoRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -41,3 +45,10 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         answer.uptime.CopyFrom(wire.duration(self._uptime_ns()))
         answer.open_streams = self._open_streams()
         return answer
+
+    async def GetServerStatistics(  # noqa: N802
+        self, request: server_pb2.GetServerStatisticsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> server_pb2.GetServerStatisticsResponse:
+        """How busy the server is now."""
+        del request, context
+        return self._books.statistics()

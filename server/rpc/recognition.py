@@ -17,6 +17,7 @@ from server.errors import ExhaustedError, UnavailableError
 from server.pipeline.recognise import Recogniser, Recognition
 from server.pipeline.verify import embed_image, verify
 from server.rpc import wire
+from server.rpc.books import ServerBooks
 from server.rpc.stream import CameraStream, StreamClock, StreamShare
 from server.telemetry import Metrics
 
@@ -29,10 +30,12 @@ class Streams:
 
     Attributes:
         at_most: streams at the same time.
+        books: of what passes through them.
         draining: set when the server is about to stop.
     """
 
     at_most: int
+    books: ServerBooks
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     open: int = field(default=0, init=False)
 
@@ -95,14 +98,15 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         """One camera's live stream."""
         self._streams.enter()
         self._metrics.streams.set(self._streams.open)
-        stream = CameraStream(
-            write=partial(_write, context),
-            clock=self._clock,
-            metrics=self._metrics,
-            share=self._share,
-        )
         try:
-            await stream.run(request_iterator)
+            with self._streams.books.camera() as tap:
+                stream = CameraStream(
+                    write=partial(tap.write, partial(_write, context)),
+                    clock=self._clock,
+                    metrics=self._metrics,
+                    share=self._share,
+                )
+                await stream.run(tap.requests(request_iterator))
         finally:
             self._streams.leave()
             self._metrics.streams.set(self._streams.open)

@@ -8,10 +8,10 @@ from clients.client import Client
 PUBLIC = """
 Answer Box Client ClientError Delivery DropReason Dropped Enrolment ExhaustedError Face Failed Frame FrameAnswer Frames
 Health Identity InvalidRequestError JpegEncoding Landmarks Lost Match NoUsablePhotoError NotFoundError OutputError
-Patience Photo PhotoOutcome Quality Receipt Recognised Recognition RecognitionStream Refusal RefusedError RpcError Side
-Sighting Source SourceError SourceNotFoundError Stamp Status StreamOptions Summary Tally Unanswered UnavailableError
-Undecided Unknown UsageError Verification VideoWriter default_lettering draw_faces open_source photo_files printable
-read_photo summarise
+Patience Photo PhotoOutcome Quality Receipt Recognised Recognition RecognitionStream Refusal RefusedError RpcError
+ServerStatistics Side Sighting Source SourceError SourceNotFoundError Stamp Status StreamOptions Summary Tally
+Unanswered UnavailableError Undecided Unknown UsageError Verification VideoWriter default_lettering draw_faces
+open_source photo_files printable read_photo summarise
 """
 
 
@@ -24,7 +24,7 @@ def test_the_clients_methods_are_these() -> None:
     shown = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
     assert shown == {
         "aclose", "delete", "embed", "enrol", "find", "get", "health", "list", "recognize", "rename", "search",
-        "status", "stream", "verify",
+        "statistics", "status", "stream", "verify",
     }  # fmt: skip
 
 

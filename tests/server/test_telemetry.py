@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+from pathlib import Path
+
+from prometheus_client.metrics import MetricWrapperBase
 
 from server.telemetry import JsonFormatter, Metrics, TextFormatter, request_id
 
@@ -49,3 +53,14 @@ def test_two_servers_in_one_process_don_t_share_metrics():
     first, second = Metrics(), Metrics()
     first.frames.labels("result").inc()
     assert second.registry.get_sample_value("facestream_frames_total", {"outcome": "result"}) is None
+
+
+def test_every_metric_is_explained_with_its_labels_in_the_docs():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text()
+    lines = {name: line for line in page.splitlines() for name in re.findall(r"^\| `(\w+)`(?=[ |,])", line)}
+    metrics = [metric for metric in vars(Metrics()).values() if isinstance(metric, MetricWrapperBase)]
+    for metric in metrics:
+        (name,) = {sample for sample in (metric._name, f"{metric._name}_total") if sample in lines}
+        assert [label for label in metric._labelnames if f"`{label}`" not in lines[name]] == []
+        assert metric._type in lines[name]
+    assert len(metrics) >= 14

@@ -22,26 +22,39 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from facestream.v1 import recognition_pb2 as facestream_dot_v1_dot_recognition__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x61\x63\x65stream/v1/server.proto\x12\rfacestream.v1\x1a\x1egoogle/protobuf/duration.proto\"\xa1\x01\n\tModelInfo\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0f\n\x07licence\x18\x04 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x05 \x01(\t\x12\x16\n\x0e\x62\x61\x63kend_reason\x18\x06 \x01(\t\x12-\n\x08runtimes\x18\x07 \x03(\x0b\x32\x1b.facestream.v1.RuntimeTrial\"P\n\x0cRuntimeTrial\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x0e\n\x06passed\x18\x02 \x01(\x08\x12\x0f\n\x07\x66inding\x18\x03 \x01(\t\x12\x0e\n\x06\x63pu_ms\x18\x04 \x01(\x01\"d\n\x0cServerLimits\x12\x13\n\x0bimage_bytes\x18\x01 \x01(\x03\x12\x14\n\x0cimage_pixels\x18\x02 \x01(\x03\x12\x18\n\x10\x65nrolment_photos\x18\x03 \x01(\x05\x12\x0f\n\x07streams\x18\x04 \x01(\x05\"\x16\n\x14GetServerInfoRequest\"\xe9\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12(\n\x06models\x18\x02 \x03(\x0b\x32\x18.facestream.v1.ModelInfo\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12+\n\x06limits\x18\x04 \x01(\x0b\x32\x1b.facestream.v1.ServerLimits\x12)\n\x06uptime\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0copen_streams\x18\x06 \x01(\x05\x12\x12\n\ntarget_far\x18\x07 \x01(\x01\x32k\n\rServerService\x12Z\n\rGetServerInfo\x12#.facestream.v1.GetServerInfoRequest\x1a$.facestream.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x61\x63\x65stream/v1/server.proto\x12\rfacestream.v1\x1a\x1f\x66\x61\x63\x65stream/v1/recognition.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa1\x01\n\tModelInfo\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0f\n\x07licence\x18\x04 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x05 \x01(\t\x12\x16\n\x0e\x62\x61\x63kend_reason\x18\x06 \x01(\t\x12-\n\x08runtimes\x18\x07 \x03(\x0b\x32\x1b.facestream.v1.RuntimeTrial\"P\n\x0cRuntimeTrial\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x0e\n\x06passed\x18\x02 \x01(\x08\x12\x0f\n\x07\x66inding\x18\x03 \x01(\t\x12\x0e\n\x06\x63pu_ms\x18\x04 \x01(\x01\"d\n\x0cServerLimits\x12\x13\n\x0bimage_bytes\x18\x01 \x01(\x03\x12\x14\n\x0cimage_pixels\x18\x02 \x01(\x03\x12\x18\n\x10\x65nrolment_photos\x18\x03 \x01(\x05\x12\x0f\n\x07streams\x18\x04 \x01(\x05\"\x16\n\x14GetServerInfoRequest\"\xe9\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12(\n\x06models\x18\x02 \x03(\x0b\x32\x18.facestream.v1.ModelInfo\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12+\n\x06limits\x18\x04 \x01(\x0b\x32\x1b.facestream.v1.ServerLimits\x12)\n\x06uptime\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0copen_streams\x18\x06 \x01(\x05\x12\x12\n\ntarget_far\x18\x07 \x01(\x01\"\x1c\n\x1aGetServerStatisticsRequest\"k\n\x0e\x44ropStatistics\x12)\n\x06reason\x18\x01 \x01(\x0e\x32\x19.facestream.v1.DropReason\x12\x13\n\x0b\x66rame_count\x18\x02 \x01(\x03\x12\x19\n\x11\x66rames_per_second\x18\x03 \x01(\x01\"\xc4\x03\n\x10\x43\x61meraStatistics\x12\x0e\n\x06\x63\x61mera\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0f\n\x07gallery\x18\x03 \x01(\t\x12,\n\tconnected\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0ereceived_count\x18\x05 \x01(\x03\x12\x14\n\x0cresult_count\x18\x06 \x01(\x03\x12\x13\n\x0b\x65rror_count\x18\x07 \x01(\x03\x12,\n\x05\x64rops\x18\x08 \x03(\x0b\x32\x1d.facestream.v1.DropStatistics\x12\x1b\n\x13received_per_second\x18\t \x01(\x01\x12\x1a\n\x12results_per_second\x18\n \x01(\x01\x12.\n\x0blatency_p50\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p95\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nface_count\x18\r \x01(\x05\x12\x13\n\x0btrack_count\x18\x0e \x01(\x05\x12\r\n\x05width\x18\x0f \x01(\x05\x12\x0e\n\x06height\x18\x10 \x01(\x05\"\xad\x01\n\x0fStageStatistics\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x13\n\x0b\x66rame_count\x18\x02 \x01(\x03\x12&\n\x03p50\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p99\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa9\x01\n\x11NetworkStatistics\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x13\n\x0b\x62\x61tch_count\x18\x02 \x01(\x03\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\x1a\n\x12\x62\x61tches_per_second\x18\x04 \x01(\x01\x12\x18\n\x10images_per_batch\x18\x05 \x01(\x01\x12\x15\n\rlargest_batch\x18\x06 \x01(\x05\x12\x0c\n\x04load\x18\x07 \x01(\x01\"\xe6\x02\n\x1bGetServerStatisticsResponse\x12)\n\x06period\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\x07\x63\x61meras\x18\x02 \x03(\x0b\x32\x1f.facestream.v1.CameraStatistics\x12.\n\x06stages\x18\x03 \x03(\x0b\x32\x1e.facestream.v1.StageStatistics\x12\x32\n\x08networks\x18\x04 \x03(\x0b\x32 .facestream.v1.NetworkStatistics\x12\x1b\n\x0eresident_bytes\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12+\n\x08\x63pu_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06uptime\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\n\x0f_resident_bytes2\xd9\x01\n\rServerService\x12Z\n\rGetServerInfo\x12#.facestream.v1.GetServerInfoRequest\x1a$.facestream.v1.GetServerInfoResponse\x12l\n\x13GetServerStatistics\x12).facestream.v1.GetServerStatisticsRequest\x1a*.facestream.v1.GetServerStatisticsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'facestream.v1.server_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELINFO']._serialized_start=78
-  _globals['_MODELINFO']._serialized_end=239
-  _globals['_RUNTIMETRIAL']._serialized_start=241
-  _globals['_RUNTIMETRIAL']._serialized_end=321
-  _globals['_SERVERLIMITS']._serialized_start=323
-  _globals['_SERVERLIMITS']._serialized_end=423
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=425
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=447
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=450
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=683
-  _globals['_SERVERSERVICE']._serialized_start=685
-  _globals['_SERVERSERVICE']._serialized_end=792
+  _globals['_MODELINFO']._serialized_start=111
+  _globals['_MODELINFO']._serialized_end=272
+  _globals['_RUNTIMETRIAL']._serialized_start=274
+  _globals['_RUNTIMETRIAL']._serialized_end=354
+  _globals['_SERVERLIMITS']._serialized_start=356
+  _globals['_SERVERLIMITS']._serialized_end=456
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=458
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=480
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=483
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=716
+  _globals['_GETSERVERSTATISTICSREQUEST']._serialized_start=718
+  _globals['_GETSERVERSTATISTICSREQUEST']._serialized_end=746
+  _globals['_DROPSTATISTICS']._serialized_start=748
+  _globals['_DROPSTATISTICS']._serialized_end=855
+  _globals['_CAMERASTATISTICS']._serialized_start=858
+  _globals['_CAMERASTATISTICS']._serialized_end=1310
+  _globals['_STAGESTATISTICS']._serialized_start=1313
+  _globals['_STAGESTATISTICS']._serialized_end=1486
+  _globals['_NETWORKSTATISTICS']._serialized_start=1489
+  _globals['_NETWORKSTATISTICS']._serialized_end=1658
+  _globals['_GETSERVERSTATISTICSRESPONSE']._serialized_start=1661
+  _globals['_GETSERVERSTATISTICSRESPONSE']._serialized_end=2019
+  _globals['_SERVERSERVICE']._serialized_start=2022
+  _globals['_SERVERSERVICE']._serialized_end=2239
 # @@protoc_insertion_point(module_scope)

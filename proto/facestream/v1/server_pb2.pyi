@@ -4,6 +4,7 @@ isort:skip_file
 What a server is and what it runs."""
 
 from collections import abc as _abc
+from facestream.v1 import recognition_pb2 as _recognition_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
@@ -203,3 +204,290 @@ class GetServerInfoResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
+
+@_typing.final
+class GetServerStatisticsRequest(_message.Message):
+    """Asks how busy the server is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetServerStatisticsRequest: _TypeAlias = GetServerStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class DropStatistics(_message.Message):
+    """Frames that were not worked on for one reason."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    FRAMES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    reason: _recognition_pb2.DropReason.ValueType
+    """Why."""
+    frame_count: _builtins.int
+    """How many since the stream was opened."""
+    frames_per_second: _builtins.float
+    """How many a second, over the recent period."""
+    def __init__(
+        self,
+        *,
+        reason: _recognition_pb2.DropReason.ValueType = ...,
+        frame_count: _builtins.int = ...,
+        frames_per_second: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_count", b"frame_count", "frames_per_second", b"frames_per_second", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DropStatistics: _TypeAlias = DropStatistics  # noqa: Y015
+
+@_typing.final
+class CameraStatistics(_message.Message):
+    """One camera whose stream is open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMERA_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    RECEIVED_COUNT_FIELD_NUMBER: _builtins.int
+    RESULT_COUNT_FIELD_NUMBER: _builtins.int
+    ERROR_COUNT_FIELD_NUMBER: _builtins.int
+    DROPS_FIELD_NUMBER: _builtins.int
+    RECEIVED_PER_SECOND_FIELD_NUMBER: _builtins.int
+    RESULTS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    LATENCY_P50_FIELD_NUMBER: _builtins.int
+    LATENCY_P95_FIELD_NUMBER: _builtins.int
+    FACE_COUNT_FIELD_NUMBER: _builtins.int
+    TRACK_COUNT_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    camera: _builtins.str
+    """The camera's name, as it declared it."""
+    session: _builtins.str
+    """The session's id, as in StreamReady and in the server's log."""
+    gallery: _builtins.str
+    """The gallery that its faces are matched against."""
+    received_count: _builtins.int
+    """Frames that came since then."""
+    result_count: _builtins.int
+    """Frames that were answered with a result since then."""
+    error_count: _builtins.int
+    """Frames that were answered with an error since then."""
+    received_per_second: _builtins.float
+    """Frames that came a second, over the recent period."""
+    results_per_second: _builtins.float
+    """Results a second, over the recent period."""
+    face_count: _builtins.int
+    """Faces in its newest result."""
+    track_count: _builtins.int
+    """Faces in its newest result that are followed as tracks."""
+    width: _builtins.int
+    """Width of its newest result's frame in pixels; 0 when there is none yet."""
+    height: _builtins.int
+    """Height of its newest result's frame in pixels; 0 when there is none yet."""
+    @_builtins.property
+    def connected(self) -> _duration_pb2.Duration:
+        """Since its stream was opened."""
+
+    @_builtins.property
+    def drops(self) -> _containers.RepeatedCompositeFieldContainer[Global___DropStatistics]:
+        """Frames that were answered as dropped since then, by reason; a reason that never occurred is left out."""
+
+    @_builtins.property
+    def latency_p50(self) -> _duration_pb2.Duration:
+        """From the arrival of a frame to its result, half of the results of the recent period; unset when there are none."""
+
+    @_builtins.property
+    def latency_p95(self) -> _duration_pb2.Duration:
+        """The same, 95 of 100 results; unset when there are none."""
+
+    def __init__(
+        self,
+        *,
+        camera: _builtins.str = ...,
+        session: _builtins.str = ...,
+        gallery: _builtins.str = ...,
+        connected: _duration_pb2.Duration | None = ...,
+        received_count: _builtins.int = ...,
+        result_count: _builtins.int = ...,
+        error_count: _builtins.int = ...,
+        drops: _abc.Iterable[Global___DropStatistics] | None = ...,
+        received_per_second: _builtins.float = ...,
+        results_per_second: _builtins.float = ...,
+        latency_p50: _duration_pb2.Duration | None = ...,
+        latency_p95: _duration_pb2.Duration | None = ...,
+        face_count: _builtins.int = ...,
+        track_count: _builtins.int = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "connected", b"connected", "drops", b"drops", "error_count", b"error_count", "face_count", b"face_count", "gallery", b"gallery", "height", b"height", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "received_count", b"received_count", "received_per_second", b"received_per_second", "result_count", b"result_count", "results_per_second", b"results_per_second", "session", b"session", "track_count", b"track_count", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CameraStatistics: _TypeAlias = CameraStatistics  # noqa: Y015
+
+@_typing.final
+class StageStatistics(_message.Message):
+    """The time that frames spent in one stage, over the recent period and all cameras."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    P50_FIELD_NUMBER: _builtins.int
+    P95_FIELD_NUMBER: _builtins.int
+    P99_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """The stage: a field of FrameTiming, or `answer`, from the answer's turn to its being taken by the transport."""
+    frame_count: _builtins.int
+    """Frames that were measured."""
+    @_builtins.property
+    def p50(self) -> _duration_pb2.Duration:
+        """Half of them took at most so long."""
+
+    @_builtins.property
+    def p95(self) -> _duration_pb2.Duration:
+        """95 of 100 took at most so long."""
+
+    @_builtins.property
+    def p99(self) -> _duration_pb2.Duration:
+        """99 of 100 took at most so long."""
+
+    def __init__(
+        self,
+        *,
+        stage: _builtins.str = ...,
+        frame_count: _builtins.int = ...,
+        p50: _duration_pb2.Duration | None = ...,
+        p95: _duration_pb2.Duration | None = ...,
+        p99: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["p50", b"p50", "p95", b"p95", "p99", b"p99"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_count", b"frame_count", "p50", b"p50", "p95", b"p95", "p99", b"p99", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageStatistics: _TypeAlias = StageStatistics  # noqa: Y015
+
+@_typing.final
+class NetworkStatistics(_message.Message):
+    """The work of one network."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_FIELD_NUMBER: _builtins.int
+    BATCH_COUNT_FIELD_NUMBER: _builtins.int
+    IMAGE_COUNT_FIELD_NUMBER: _builtins.int
+    BATCHES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    IMAGES_PER_BATCH_FIELD_NUMBER: _builtins.int
+    LARGEST_BATCH_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    network: _builtins.str
+    """What it is for: detector, landmarker or embedder."""
+    batch_count: _builtins.int
+    """Batches that it has run since the start."""
+    image_count: _builtins.int
+    """Images or crops in them."""
+    batches_per_second: _builtins.float
+    """Batches a second, over the recent period."""
+    images_per_batch: _builtins.float
+    """Images in a batch on average, over the recent period; 0 when none was run."""
+    largest_batch: _builtins.int
+    """Images in the largest batch of the recent period."""
+    load: _builtins.float
+    """Time inside the network for each second, over the recent period: 1 is one lane always busy."""
+    def __init__(
+        self,
+        *,
+        network: _builtins.str = ...,
+        batch_count: _builtins.int = ...,
+        image_count: _builtins.int = ...,
+        batches_per_second: _builtins.float = ...,
+        images_per_batch: _builtins.float = ...,
+        largest_batch: _builtins.int = ...,
+        load: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_count", b"batch_count", "batches_per_second", b"batches_per_second", "image_count", b"image_count", "images_per_batch", b"images_per_batch", "largest_batch", b"largest_batch", "load", b"load", "network", b"network"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkStatistics: _TypeAlias = NetworkStatistics  # noqa: Y015
+
+@_typing.final
+class GetServerStatisticsResponse(_message.Message):
+    """How busy the server is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_FIELD_NUMBER: _builtins.int
+    CAMERAS_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    NETWORKS_FIELD_NUMBER: _builtins.int
+    RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
+    CPU_TIME_FIELD_NUMBER: _builtins.int
+    UPTIME_FIELD_NUMBER: _builtins.int
+    resident_bytes: _builtins.int
+    """Physical memory that the server's process holds, in bytes; unset where the system doesn't say."""
+    @_builtins.property
+    def period(self) -> _duration_pb2.Duration:
+        """How far back the recent period reaches; less while the server is younger."""
+
+    @_builtins.property
+    def cameras(self) -> _containers.RepeatedCompositeFieldContainer[Global___CameraStatistics]:
+        """The open streams, the longest open first."""
+
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageStatistics]:
+        """The stages in the order in which a frame passes them; those without a frame in the recent period are left out."""
+
+    @_builtins.property
+    def networks(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkStatistics]:
+        """The networks."""
+
+    @_builtins.property
+    def cpu_time(self) -> _duration_pb2.Duration:
+        """Processor time that it has used since its start, of all cores together."""
+
+    @_builtins.property
+    def uptime(self) -> _duration_pb2.Duration:
+        """Since the start."""
+
+    def __init__(
+        self,
+        *,
+        period: _duration_pb2.Duration | None = ...,
+        cameras: _abc.Iterable[Global___CameraStatistics] | None = ...,
+        stages: _abc.Iterable[Global___StageStatistics] | None = ...,
+        networks: _abc.Iterable[Global___NetworkStatistics] | None = ...,
+        resident_bytes: _builtins.int | None = ...,
+        cpu_time: _duration_pb2.Duration | None = ...,
+        uptime: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_resident_bytes", b"_resident_bytes", "cpu_time", b"cpu_time", "period", b"period", "resident_bytes", b"resident_bytes", "uptime", b"uptime"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_resident_bytes", b"_resident_bytes", "cameras", b"cameras", "cpu_time", b"cpu_time", "networks", b"networks", "period", b"period", "resident_bytes", b"resident_bytes", "stages", b"stages", "uptime", b"uptime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__resident_bytes: _TypeAlias = _typing.Literal["resident_bytes"]  # noqa: Y015
+    _WhichOneofArgType__resident_bytes: _TypeAlias = _typing.Literal["_resident_bytes", b"_resident_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__resident_bytes) -> _WhichOneofReturnType__resident_bytes | None: ...
+
+Global___GetServerStatisticsResponse: _TypeAlias = GetServerStatisticsResponse  # noqa: Y015

@@ -40,6 +40,11 @@ class ServerServiceStub:
                 request_serializer=facestream_dot_v1_dot_server__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=facestream_dot_v1_dot_server__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.GetServerStatistics = channel.unary_unary(
+                '/facestream.v1.ServerService/GetServerStatistics',
+                request_serializer=facestream_dot_v1_dot_server__pb2.GetServerStatisticsRequest.SerializeToString,
+                response_deserializer=facestream_dot_v1_dot_server__pb2.GetServerStatisticsResponse.FromString,
+                _registered_method=True)
 
 
 class ServerServiceServicer:
@@ -53,6 +58,13 @@ class ServerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetServerStatistics(self, request, context):
+        """How busy the server is now: its cameras, stages and networks over the last seconds. Cheap enough to ask every second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ServerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_ServerServiceServicer_to_server(servicer, server):
                     servicer.GetServerInfo,
                     request_deserializer=facestream_dot_v1_dot_server__pb2.GetServerInfoRequest.FromString,
                     response_serializer=facestream_dot_v1_dot_server__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'GetServerStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetServerStatistics,
+                    request_deserializer=facestream_dot_v1_dot_server__pb2.GetServerStatisticsRequest.FromString,
+                    response_serializer=facestream_dot_v1_dot_server__pb2.GetServerStatisticsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class ServerService:
             '/facestream.v1.ServerService/GetServerInfo',
             facestream_dot_v1_dot_server__pb2.GetServerInfoRequest.SerializeToString,
             facestream_dot_v1_dot_server__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetServerStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facestream.v1.ServerService/GetServerStatistics',
+            facestream_dot_v1_dot_server__pb2.GetServerStatisticsRequest.SerializeToString,
+            facestream_dot_v1_dot_server__pb2.GetServerStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

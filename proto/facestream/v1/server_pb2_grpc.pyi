@@ -35,6 +35,8 @@ class ServerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ServerServiceAsyncStub: ...
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_server_pb2.GetServerInfoRequest, _server_pb2.GetServerInfoResponse]
     """What runs where, and within which limits."""
+    GetServerStatistics: _grpc.UnaryUnaryMultiCallable[_server_pb2.GetServerStatisticsRequest, _server_pb2.GetServerStatisticsResponse]
+    """How busy the server is now: its cameras, stages and networks over the last seconds. Cheap enough to ask every second."""
 
 @_typing.type_check_only
 class ServerServiceAsyncStub(ServerServiceStub):
@@ -43,6 +45,8 @@ class ServerServiceAsyncStub(ServerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_server_pb2.GetServerInfoRequest, _server_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """What runs where, and within which limits."""
+    GetServerStatistics: _aio.UnaryUnaryMultiCallable[_server_pb2.GetServerStatisticsRequest, _server_pb2.GetServerStatisticsResponse]  # type: ignore[assignment]
+    """How busy the server is now: its cameras, stages and networks over the last seconds. Cheap enough to ask every second."""
 
 class ServerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Describes the server."""
@@ -54,5 +58,13 @@ class ServerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_server_pb2.GetServerInfoResponse, _abc.Awaitable[_server_pb2.GetServerInfoResponse]]:
         """What runs where, and within which limits."""
+
+    @_abc_1.abstractmethod
+    def GetServerStatistics(
+        self,
+        request: _server_pb2.GetServerStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_server_pb2.GetServerStatisticsResponse, _abc.Awaitable[_server_pb2.GetServerStatisticsResponse]]:
+        """How busy the server is now: its cameras, stages and networks over the last seconds. Cheap enough to ask every second."""
 
 def add_ServerServiceServicer_to_server(servicer: ServerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

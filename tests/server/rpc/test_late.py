@@ -6,16 +6,18 @@ import grpc
 import pytest
 from facestream.v1 import recognition_pb2_grpc, server_pb2, server_pb2_grpc
 
+from server.rpc.books import ServerBooks
 from server.rpc.info import ServerServicer
 from server.rpc.late import LateServices
 from tests.server.rpc.served import refused_by, served
 
 
 @pytest.fixture
-def late():
+def late(metrics):
     services = LateServices()
     fixed = server_pb2.GetServerInfoResponse(version="1.2.3")
-    servicer = ServerServicer(fixed=fixed, uptime_ns=lambda: 61_500_000_000, open_streams=lambda: 4)
+    books = ServerBooks(lambda: 0, metrics)
+    servicer = ServerServicer(fixed=fixed, uptime_ns=lambda: 61_500_000_000, open_streams=lambda: 4, books=books)
     server_pb2_grpc.add_ServerServiceServicer_to_server(servicer, services)
     return services
 

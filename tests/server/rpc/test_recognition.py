@@ -15,6 +15,7 @@ from server.pipeline.flow import Flow, FlowRule
 from server.pipeline.followed import NobodyWatches
 from server.pipeline.rhythm import DetectionPace
 from server.pipeline.session import SessionRule
+from server.rpc.books import ServerBooks
 from server.rpc.recognition import RecognitionServicer, Streams
 from server.rpc.sessions import Sessions
 from server.rpc.stream import StreamClock, StreamLimits, StreamShare
@@ -26,8 +27,13 @@ LIMITS = StreamLimits(target_far=FAR, frames_at_once=1, max_frame_age_ns=10**10,
 
 
 @pytest.fixture
-def streams():
-    return Streams(at_most=2)
+def books(metrics):
+    return ServerBooks(time.monotonic_ns, metrics)
+
+
+@pytest.fixture
+def streams(books):
+    return Streams(at_most=2, books=books)
 
 
 @pytest.fixture(params=[True, False], ids=["followed", "single frames"])
@@ -188,8 +194,8 @@ async def test_a_stream_that_breaks_the_contract_is_counted_out(stub, streams):
     await until(lambda: streams.open == 0)
 
 
-def test_streams_are_counted_in_and_out():
-    streams = Streams(at_most=1)
+def test_streams_are_counted_in_and_out(books):
+    streams = Streams(at_most=1, books=books)
     streams.enter()
     with pytest.raises(ExhaustedError, match="limit is 1"):
         streams.enter()
@@ -198,8 +204,8 @@ def test_streams_are_counted_in_and_out():
     assert streams.open == 1
 
 
-async def test_nobody_enters_while_the_server_drains():
-    streams = Streams(at_most=1)
+async def test_nobody_enters_while_the_server_drains(books):
+    streams = Streams(at_most=1, books=books)
     streams.draining.set()
     with pytest.raises(UnavailableError):
         streams.enter()
