@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ class _Call:
     """One caller's batch and what became of it."""
 
     batch: NDArray[np.float32]
+    patient: bool
     outputs: Tensors | None = None
     error: BaseException | None = None
 
@@ -29,7 +30,7 @@ class _Call:
 
 
 class CombiningBackend:
-    """A backend that joins the calls which wait for it into one batch.
+    """A backend that joins the calls which wait for it into one batch, urgent calls before patient ones.
 
     A caller who finds a free lane runs at once; those who come meanwhile wait, and run together when a lane is free
     again: one of them takes the others along (Hendler et al. 2010, flat combining). An idle network adds no delay, a
@@ -54,10 +55,17 @@ class CombiningBackend:
         self._free = lanes
 
     def run(self, batch: NDArray[np.float32]) -> Tensors:
-        """As `Backend.run`."""
-        call = _Call(batch)
+        """As `Backend.run`, before all patient calls that wait."""
+        return self._answer(_Call(batch, patient=False))
+
+    def patient(self) -> Backend:
+        """The same backend for calls that let others go first; they go along where a batch has room."""
+        return _PatientBackend(self.name, self._answer)
+
+    def _answer(self, call: _Call) -> Tensors:
         with self._changed:
             self._waiting.append(call)
+            self._waiting.sort(key=lambda each: each.patient)  # stable: the oldest first among equals
         while calls := self._oldest_while(call):
             self._lead(calls)
         with self._changed:
@@ -127,3 +135,18 @@ class CombiningBackend:
             end = start + len(call.batch)
             call.outputs = tuple(output[start:end] for output in outputs)
             start = end
+
+
+@dataclass(frozen=True, slots=True)
+class _PatientBackend:
+    """The patient side of a combining backend; closing it closes nothing."""
+
+    name: str
+    answer: Callable[[_Call], Tensors]
+
+    def run(self, batch: NDArray[np.float32]) -> Tensors:
+        """As `Backend.run`."""
+        return self.answer(_Call(batch, patient=True))
+
+    def close(self) -> None:
+        """The combining backend is closed by whoever opened it."""

@@ -68,7 +68,7 @@ class LoadedModel:
     """
 
     manifest: Manifest
-    backend: Backend
+    backend: CombiningBackend
     role: Role
     decision: Decision | None = None
 
@@ -122,7 +122,8 @@ def load_vision(choice: ModelChoice, *, say: Callable[[str], None], ran: Ran = _
     vision = FaceVision(
         detector=detector_of(detector, choice.detect_side),
         landmarker=landmarker_of(landmarker) if landmarker else None,
-        embedder=embedder_of(embedder),
+        embedder=embedder_of(embedder.manifest, embedder.backend),
+        refresher=embedder_of(embedder.manifest, embedder.backend.patient()),
         quality=QualityScale(),
         fingerprint=_fingerprint(models),
     )
@@ -179,17 +180,17 @@ def _rule(model: LoadedModel) -> DetectionRule:
     return DetectionRule(part.decoding, part.score_threshold, part.nms_iou)
 
 
-def embedder_of(model: LoadedModel) -> Embedder:
+def embedder_of(manifest: Manifest, backend: Backend) -> Embedder:
     """A model as an embedder.
 
     Raises:
         ModelError: it is none.
     """
-    part = model.manifest.as_embedder()
+    part = manifest.as_embedder()
     return Embedder(
-        backend=model.backend,
-        pixels=model.manifest.pixels(),
-        template=model.manifest.template(),
+        backend=backend,
+        pixels=manifest.pixels(),
+        template=manifest.template(),
         dimension=part.dimension,
     )
 

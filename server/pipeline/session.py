@@ -246,7 +246,8 @@ class CameraSession:
         analysis = vision.analyse(frame.picture.whole(), frame.sight.faces.take(np.asarray(wanted, np.intp)))
         legible = [k for k, quality in enumerate(analysis.qualities) if legibility.holds(quality)]
         frame.times.done("align")
-        embeddings = vision.embedder.embed(analysis.crops[legible])
+        urgent = any(claim.reason is not None and claim.reason.urgent for claim in claims)
+        embeddings = (vision.embedder if urgent else vision.refresher).embed(analysis.crops[legible])
         frame.times.done("embed")
         looks = {
             wanted[k]: Look(embedding, analysis.qualities[k].score, frame.ticket.at_ns)

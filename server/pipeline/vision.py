@@ -151,6 +151,7 @@ class FaceVision:
         detector: finds faces.
         landmarker: places their landmarks anew; None when the detector's are used.
         embedder: embeds them.
+        refresher: embeds faces that are known already, behind those that are not.
         quality: what a quality score means.
         fingerprint: of everything that shapes an embedding; embeddings of different fingerprints never mix.
     """
@@ -158,6 +159,7 @@ class FaceVision:
     detector: Detector
     landmarker: Landmarker | None
     embedder: Embedder
+    refresher: Embedder
     quality: QualityScale
     fingerprint: str
 

@@ -120,3 +120,42 @@ def test_one_bad_batch_does_not_fail_those_that_ran_with_it():
         calls[2].result(10)
     assert [len(calls[i].result(10)[0]) for i in (0, 1, 3)] == [1, 1, 2]
     pool.shutdown()
+
+
+def test_urgent_calls_go_before_patient_ones_that_came_earlier():
+    gated = GatedBackend()
+    backend = CombiningBackend(gated, max_batch=3)
+    patient = backend.patient()
+    pool = ThreadPoolExecutor(4)
+    first = pool.submit(backend.run, images(1))
+    assert gated.entered.wait(10)
+    calls = [first]
+    for run, count in ((patient.run, 2), (patient.run, 2), (backend.run, 2)):
+        before = len(backend._waiting)
+        calls.append(pool.submit(run, images(count, float(len(calls)))))
+        while len(backend._waiting) == before:
+            pass
+    order = [call.patient for call in backend._waiting]
+    gated.gate.set()
+    answers = [call.result(10)[0] for call in calls]
+    pool.shutdown()
+    assert order == [False, True, True]
+    assert [answer[0, 0] for answer in answers[1:]] == [48, 96, 144]
+
+
+def test_patient_calls_go_along_where_a_batch_has_room():
+    gated = GatedBackend()
+    backend = CombiningBackend(gated, max_batch=8)
+    pool = ThreadPoolExecutor(3)
+    calls = [pool.submit(backend.run, images(1))]
+    assert gated.entered.wait(10)
+    for run in (backend.patient().run, backend.run):
+        before = len(backend._waiting)
+        calls.append(pool.submit(run, images(2)))
+        while len(backend._waiting) == before:
+            pass
+    gated.gate.set()
+    for call in calls:
+        call.result(10)
+    pool.shutdown()
+    assert gated.sizes == [1, 4]

@@ -197,6 +197,7 @@ def test_the_landmarkers_landmarks_are_the_ones_that_count(loaded):
         loaded.vision.detector,
         Landmarker(FakeBackend(elsewhere), PIXELS, RULE),
         loaded.vision.embedder,
+        loaded.vision.refresher,
         QualityScale(),
         "x",
     )
