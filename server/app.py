@@ -196,6 +196,7 @@ def _load_models(settings: Settings, cores: int, ran: Ran) -> LoadedVision:
         lanes=share.lanes,
         max_batch=settings.max_batch,
         detect_side=settings.detect_side,
+        max_delay_s=settings.max_queue_delay_ms / 1e3,
     )
     loaded = load_vision(choice, say=lambda model: _log.info("loaded %s", model), ran=ran)
     if not loaded.operating_points:

@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     )
     workers: int = Field(0, ge=0, le=512, description="frames worked on at the same time; 0 means one per core")
     max_batch: int = Field(32, ge=1, le=256, description="images that one network runs together at most")
+    max_queue_delay_ms: float = Field(
+        0, ge=0, le=1000, description="how long an idle network waits for its batch to fill up; of use on GPUs"
+    )
     detect_side: int = Field(
         640, ge=64, le=4096, description="longer side to which frames shrink for detection, pixels"
     )

@@ -42,6 +42,7 @@ class ModelChoice:
         threads: that one batch is spread over.
         lanes: batches that one network runs at once.
         max_batch: images that one network runs together at most.
+        max_delay_s: how long an idle network waits for a batch to fill up.
         detect_side: longer side to which images shrink for detection, pixels.
     """
 
@@ -54,6 +55,7 @@ class ModelChoice:
     lanes: int
     max_batch: int
     detect_side: int
+    max_delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,9 @@ def _load(choice: ModelChoice, model: str, role: Role, ran: Ran) -> LoadedModel:
         runtime = decision.runtime
     manifest, backend = load_backend(folder, runtime=runtime, threads=choice.threads, lanes=choice.lanes)
     counted = CountedBackend(backend, partial(ran, role.value))
-    combining = CombiningBackend(counted, max_batch=choice.max_batch, lanes=choice.lanes)
+    combining = CombiningBackend(
+        counted, max_batch=choice.max_batch, lanes=choice.lanes, max_delay_s=choice.max_delay_s
+    )
     return LoadedModel(manifest, combining, role, decision)
 
 

@@ -159,3 +159,25 @@ def test_patient_calls_go_along_where_a_batch_has_room():
         call.result(10)
     pool.shutdown()
     assert gated.sizes == [1, 4]
+
+
+def test_an_idle_network_waits_for_company_as_long_as_it_may():
+    counting = GatedBackend()
+    counting.gate.set()
+    backend = CombiningBackend(counting, max_batch=4, max_delay_s=30)
+    with ThreadPoolExecutor(4) as pool:
+        for call in [pool.submit(backend.run, images(1, value)) for value in (1.0, 2.0, 3.0, 4.0)]:
+            call.result(10)
+    assert counting.sizes == [4]
+
+
+def test_a_call_that_nobody_joins_runs_alone_after_the_delay():
+    backend = CombiningBackend(FakeBackend(sums), max_batch=8, max_delay_s=0.01)
+    np.testing.assert_allclose(backend.run(images(1))[0], [[48]])
+
+
+def test_lanes_that_wait_for_company_lose_no_call():
+    backend = CombiningBackend(FakeBackend(sums), max_batch=4, lanes=3, max_delay_s=0.002)
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda i: backend.run(images(1, float(i)))[0][0, 0], range(300)))
+    assert answers == [48.0 * i for i in range(300)]
