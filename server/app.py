@@ -282,7 +282,7 @@ def _share(parts: Parts, recogniser: Recogniser) -> StreamShare:
         ),
         open_session=sessions.open,
         turns=asyncio.Semaphore(threads + 1),
-        flow=Flow(FlowRule(threads=threads, credits=settings.frames_at_once + 1)),
+        flow=Flow(FlowRule(threads=threads, admitted=threads + 1, credits=settings.frames_at_once + 1)),
         draining=parts.streams.draining,
     )
 

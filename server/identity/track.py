@@ -64,7 +64,7 @@ class TrackRule:
     other_person: float
     min_overlap: float = 0.3
     min_likeness: float = 0.65
-    blind_s: float = 0.5
+    blind_s: float = 1.0
     lost_s: float = 2.0
     better: float = 0.15
     retry_s: float = 0.2

@@ -17,6 +17,9 @@ _MEMORY_S = 2.0
 _BUSY = 0.85
 """Share of the capacity beyond which cameras are told to send less; the rest is for bursts."""
 
+_ACTIVE = 0.2
+"""Frames a second; a camera that sends fewer takes no place."""
+
 _LIMITED = 0.9
 """A camera that sends this share of what it was advised would like to send more."""
 
@@ -27,13 +30,15 @@ class FlowRule:
 
     Attributes:
         threads: frames that are worked on at the same time.
-        credits: frames that a camera may have unanswered.
+        admitted: frames that are let in at the same time, a few more than there are threads.
+        credits: frames that one camera may have unanswered when it is alone: those in work and one that waits.
         busy_side: longer side of a frame that is advised while the server is busy, pixels.
         busy_quality: JPEG quality that is advised while the server is busy. From 70 on the FaceNet paper loses little
             (Schroff et al. 2015, table 4).
     """
 
     threads: int
+    admitted: int
     credits: int
     busy_side: int = 1280
     busy_quality: int = 80
@@ -115,7 +120,7 @@ class Flow:
         """A camera comes; what it may send for a start."""
         self._offered[session] = _Rate(at_ns)
         self._advised[session] = None
-        return Advice(self.rule.credits)
+        return Advice(self._credits(at_ns))
 
     def leave(self, session: str) -> None:
         """A camera goes."""
@@ -132,8 +137,9 @@ class Flow:
 
     def advise(self, session: str, at_ns: int) -> Advice:
         """What a camera may send now."""
+        credits = self._credits(at_ns)
         if self._cost_s == 0:
-            return Advice(self.rule.credits)
+            return Advice(credits)
         capacity = _BUSY * self.rule.threads / self._cost_s
         sessions = list(self._offered)
         shares = fair_shares([self._wanted(each, at_ns) for each in sessions], capacity)
@@ -142,9 +148,18 @@ class Flow:
         limited = busy and self._wanted(session, at_ns) > share * (1 - 1e-9)
         self._advised[session] = share if limited else None
         if not busy:
-            return Advice(self.rule.credits)
+            return Advice(credits)
         rate = max(1.0, round(share, 1)) if limited else None
-        return Advice(max(1, self.rule.credits - 1), rate, self.rule.busy_side, self.rule.busy_quality)
+        return Advice(credits, rate, self.rule.busy_side, self.rule.busy_quality)
+
+    def _credits(self, at_ns: int) -> int:
+        """As many as can be unanswered without two of one camera waiting, of which the older would be dropped.
+
+        Whatever the others have in work, a camera with c credits has at least c - 1 of its frames in work as long as n
+        cameras with c credits have at most one frame more than are let in.
+        """
+        active = sum(rate.last_ns is None or rate.now(at_ns) >= _ACTIVE for rate in self._offered.values())
+        return min(self.rule.credits, max(1, (self.rule.admitted + 1) // max(1, active)))
 
     def _wanted(self, session: str, at_ns: int) -> float:
         """What a camera sends, or everything when it sends as much as it was advised."""

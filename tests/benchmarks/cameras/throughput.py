@@ -101,8 +101,11 @@ def _where_time_goes(spent: Profile) -> list[Figure]:
 
 
 def _cameras(images: list[bytes]) -> list[Camera]:
-    """Cameras that send as fast as answers come, each from another place in the clip."""
-    return [Camera(f"crowd-{i}", images, first=i * len(images) // CAMERAS) for i in range(CAMERAS)]
+    """Cameras that send as fast as answers come, each from another place in the clip.
+
+    Frames carry the clip's own times: how many embeddings they need is a matter of the clip, not of the machine.
+    """
+    return [Camera(f"crowd-{i}", images, first=i * len(images) // CAMERAS, clip_fps=25) for i in range(CAMERAS)]
 
 
 def _faces(cameras: object) -> int:

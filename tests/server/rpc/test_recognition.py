@@ -44,7 +44,7 @@ def share(request, loaded, galleries, executor, streams):
         limits=LIMITS,
         open_session=sessions.open,
         turns=asyncio.Semaphore(3),
-        flow=Flow(FlowRule(threads=2, credits=3)),
+        flow=Flow(FlowRule(threads=2, admitted=3, credits=3)),
         draining=streams.draining,
     )
 

@@ -68,7 +68,7 @@ class Camera:
                 limits=limits,
                 open_session=self.open,
                 turns=asyncio.Semaphore(turns),
-                flow=Flow(FlowRule(threads=2, credits=3)),
+                flow=Flow(FlowRule(threads=2, admitted=3, credits=3)),
                 draining=self.draining,
             ),
         )
