@@ -208,10 +208,10 @@ class CameraStream:
         self._advice, self._advised_ns = advice, now_ns
         return Response(advice=wire.advice_message(advice))
 
-    async def _advise(self, opened: _Opened) -> None:
-        """Tells the camera what it may send, when that has changed."""
+    async def _advise(self, opened: _Opened, *, at_once: bool = False) -> None:
+        """Tells the camera what it may send, when that has changed; looks only now and then unless it is urgent."""
         now = self.clock.monotonic_ns()
-        if now - self._advised_ns < _ADVISE_EVERY_NS:
+        if now - self._advised_ns < _ADVISE_EVERY_NS and not at_once:
             return
         self._advised_ns = now
         advice = self.share.flow.advise(opened.name.session, now)
@@ -237,13 +237,13 @@ class CameraStream:
                 if message is None:
                     return None
                 self.share.flow.came(opened.name.session, self.clock.monotonic_ns())
-                await self._accept(message, slot)
+                await self._accept(message, opened, slot)
         except FacestreamError as error:
             return error
         finally:
             drained.cancel()
 
-    async def _accept(self, message: Request, slot: NewestFrame[_Frame]) -> None:
+    async def _accept(self, message: Request, opened: _Opened, slot: NewestFrame[_Frame]) -> None:
         if message.WhichOneof("message") != "frame":
             raise InvalidInputError(
                 "FRAME_MISSING",
@@ -262,6 +262,7 @@ class CameraStream:
         superseded = slot.offer(frame, at_ns=self.clock.monotonic_ns())
         self._wake.set()
         if superseded is not None:
+            await self._advise(opened, at_once=True)
             await self._answer_dropped(superseded, DropReason.SUPERSEDED)
 
     def _check_sequence(self, sequence: int) -> None:
