@@ -97,7 +97,7 @@ def decode_for(image: EncodedImage, limits: ImageLimits, *, longest_side: int) -
     height, width = pixels.shape[:2]
     if reduction == 1:
         return Picture(pixels, 1, width, height, image)
-    turned = (height, width) != tuple(-(-side // reduction) for side in (header.height, header.width))
+    turned = (height, width) != _reduced(header, reduction)
     sides = (header.height, header.width) if turned else (header.width, header.height)
     return Picture(pixels, reduction, *sides, image)
 
@@ -106,7 +106,19 @@ def _reduction(header: ImageHeader, longest_side: int) -> int:
     if header.codec is not Codec.JPEG:
         return 1
     longest = max(header.width, header.height)
-    return next((factor for factor in (8, 4, 2) if longest >= factor * longest_side), 1)
+    wanted = (factor for factor in (8, 4, 2) if longest >= factor * longest_side)
+    return next((factor for factor in wanted if _tells_turned(header, factor)), 1)
+
+
+def _tells_turned(header: ImageHeader, reduction: int) -> bool:
+    """Whether the size of the reduced pixels says if EXIF turned them: 1000x999 and 999x1000 both become 500x500."""
+    height, width = _reduced(header, reduction)
+    return height != width or header.height == header.width
+
+
+def _reduced(header: ImageHeader, reduction: int) -> tuple[int, int]:
+    """Height and width of the reduced pixels before EXIF orientation; blocks that are cut off count."""
+    return -(-header.height // reduction), -(-header.width // reduction)
 
 
 def _check_bytes(image: EncodedImage, limits: ImageLimits) -> None:

@@ -10,10 +10,12 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from server.domain import Codec, EncodedImage
 from server.errors import ImageError
-from server.vision.decode import ImageLimits, decode
+from server.vision.decode import ImageLimits, decode, decode_for
 
 LIMITS = ImageLimits(max_bytes=2**20, max_pixels=2**20)
 
@@ -164,3 +166,94 @@ def test_raw_pixels_of_another_size_are_refused():
 
 def test_raw_pixels_over_the_limit_are_refused():
     assert reason_of(b"\0", Codec.BGR24, width=10**5, height=10**5) == "IMAGE_PIXELS_EXCEEDED"
+
+
+# ---- only as far as finding faces needs it
+
+
+def shrunk(width, height, longest_side, *, orientation=1, suffix=".jpg"):
+    data = encode(suffix, picture(width, height))
+    encoded = EncodedImage(Codec.UNSPECIFIED, with_orientation(data, orientation) if suffix == ".jpg" else data)
+    return decode_for(encoded, LIMITS, longest_side=longest_side), decode(encoded, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("longest_side", "reduction"), [(641, 1), (640, 1), (321, 1), (320, 2), (160, 4), (80, 8), (9, 8)]
+)
+def test_a_jpeg_is_reduced_as_far_as_its_longer_side_stays_long_enough(longest_side, reduction):
+    reduced, whole = shrunk(640, 480, longest_side)
+    assert reduced.reduction == reduction
+    assert reduced.pixels.shape == (480 // reduction, 640 // reduction, 3)
+    assert (reduced.width, reduced.height) == (640, 480)
+    np.testing.assert_array_equal(reduced.whole(), whole)
+
+
+@given(
+    st.integers(1, 200),
+    st.integers(1, 200),
+    st.integers(1, 120),
+    st.integers(1, 8),
+)
+@settings(max_examples=150)
+def test_whatever_its_size_and_orientation_a_reduced_jpeg_knows_the_size_of_the_whole(width, height, longest, turn):
+    reduced, whole = shrunk(width, height, longest, orientation=turn)
+    assert (reduced.height, reduced.width) == whole.shape[:2]
+    assert reduced.pixels.shape[:2] == tuple(-(-side // reduced.reduction) for side in whole.shape[:2])
+    assert reduced.reduction == 1 or max(reduced.pixels.shape) >= longest
+    np.testing.assert_array_equal(reduced.whole(), whole)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("longest_side", [80, 160, 320])
+def test_a_reduced_picture_shows_what_the_whole_shows_in_every_orientation(orientation, longest_side):
+    reduced, whole = shrunk(640, 480, longest_side, orientation=orientation)
+    height, width = reduced.pixels.shape[:2]
+    small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    assert np.abs(reduced.pixels.astype(int) - small).mean() < 3
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(("width", "height"), [(1000, 999), (999, 1000), (1001, 1000), (641, 480), (1023, 767)])
+def test_odd_sizes_lose_no_pixel(width, height, orientation):
+    reduced, whole = shrunk(width, height, 250, orientation=orientation)
+    assert (reduced.height, reduced.width) == whole.shape[:2]
+
+
+def test_pngs_and_raw_pixels_are_never_reduced():
+    png, whole = shrunk(640, 480, 8, suffix=".png")
+    assert (png.reduction, png.width, png.height) == (1, 640, 480)
+    np.testing.assert_array_equal(png.pixels, whole)
+    raw = decode_for(EncodedImage(Codec.BGR24, picture().tobytes(), 64, 48), LIMITS, longest_side=8)
+    assert (raw.reduction, raw.width, raw.height) == (1, 64, 48)
+    np.testing.assert_array_equal(raw.pixels, picture())
+    np.testing.assert_array_equal(raw.whole(), picture())
+
+
+def test_what_was_not_reduced_is_not_decoded_twice():
+    reduced, _ = shrunk(640, 480, 640)
+    assert reduced.whole() is reduced.pixels
+
+
+@pytest.mark.parametrize(
+    ("data", "codec", "reason"),
+    [
+        (b"", Codec.JPEG, "IMAGE_EMPTY"),
+        (bytes(LIMITS.max_bytes + 1), Codec.JPEG, "IMAGE_BYTES_EXCEEDED"),
+        (b"GIF89a" + bytes(50), Codec.JPEG, "IMAGE_FORMAT_UNSUPPORTED"),
+        (encode(".png", picture()), Codec.JPEG, "IMAGE_FORMAT_MISMATCH"),
+        (huge_jpeg(30000, 30000), Codec.JPEG, "IMAGE_PIXELS_EXCEEDED"),
+        (picture().tobytes(), Codec.BGR24, "RAW_SIZE_MISSING"),
+    ],
+)
+def test_a_reduced_picture_is_refused_for_the_same_reasons_as_a_whole_one(data, codec, reason):
+    with pytest.raises(ImageError) as refused:
+        decode_for(EncodedImage(codec, data), LIMITS, longest_side=16)
+    assert refused.value.reason == reason == reason_of(data, codec)
+
+
+def test_a_jpeg_that_is_cut_off_is_reduced_to_an_image_or_refused():
+    data = encode(".jpg", picture(640, 480))
+    for part in range(1, 16):
+        with contextlib.suppress(ImageError):
+            cut = EncodedImage(Codec.JPEG, data[: len(data) * part // 16])
+            assert decode_for(cut, LIMITS, longest_side=80).pixels.shape == (60, 80, 3)
