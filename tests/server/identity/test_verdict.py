@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -80,7 +81,7 @@ def test_a_verdict_that_is_shown_as_confirmed_was_said_twice_in_a_row_at_some_ti
     assert verdict.looks == len(said)
     if isinstance(verdict.answer, Match) and not verdict.answer.provisional:
         names = [each.display_name if isinstance(each, Match) else None for each in said]
-        assert any(a == b == verdict.answer.display_name for a, b in zip(names, names[1:], strict=False))
+        assert any(a == b == verdict.answer.display_name for a, b in pairwise(names))
 
 
 @given(sayings)

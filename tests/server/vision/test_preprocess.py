@@ -50,3 +50,49 @@ def test_a_point_of_the_image_is_found_where_the_letterbox_says():
     corners = np.asarray([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], np.float32)
     found = box.to_image(Faces(corners, np.zeros((1, 5, 2), np.float32), np.ones(1, np.float32)))
     np.testing.assert_allclose(found.boxes, [[800, 300, 840, 320]], atol=2)
+
+
+def averaged(image, factor):
+    """Every block of factor x factor pixels as its mean."""
+    height, width = image.shape[0] // factor, image.shape[1] // factor
+    return image.reshape(height, factor, width, factor, 3).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 8])
+def test_an_image_that_is_shrunk_by_a_whole_factor_is_averaged_over_every_pixel(factor):
+    image = np.random.default_rng(3).integers(0, 256, (96, 192, 3), np.uint8)
+    box = letterbox_for(image, longest_side=192 // factor, multiple=1)
+    np.testing.assert_allclose(fit(image, box).astype(int), averaged(image, factor), atol=1)
+
+
+def bilinear(image, width, height):
+    """Each pixel mixed from the four around its place."""
+
+    def mix(rows, count):
+        places = np.clip((np.arange(count) + 0.5) * len(rows) / count - 0.5, 0, len(rows) - 1)
+        low = np.floor(places).astype(int)
+        high = np.minimum(low + 1, len(rows) - 1)
+        share = (places - low)[:, None, None]
+        return rows[low] * (1 - share) + rows[high] * share
+
+    return mix(mix(image.astype(np.float64), height).transpose(1, 0, 2), width).transpose(1, 0, 2)
+
+
+@pytest.mark.parametrize("longest", [191, 160, 120, 97, 96])
+def test_down_to_a_half_an_image_is_sampled_bilinearly(longest):
+    image = np.random.default_rng(3).integers(0, 256, (96, 192, 3), np.uint8)
+    box = letterbox_for(image, longest_side=longest, multiple=1)
+    np.testing.assert_allclose(fit(image, box).astype(int), bilinear(image, box.width, box.height), atol=2)
+
+
+@given(st.integers(30, 399), st.integers(0, 99))
+def test_however_far_it_is_shrunk_below_a_half_a_line_of_one_pixel_counts_with_its_share(longest, row):
+    image = np.zeros((100, 800, 3), np.uint8)
+    image[row] = 255
+    shrunk = fit(image, letterbox_for(image, longest_side=longest, multiple=1))
+    assert shrunk.mean() == pytest.approx(image.mean(), abs=0.5)
+
+
+def test_an_image_that_fits_is_not_touched():
+    image = np.random.default_rng(3).integers(0, 256, (64, 96, 3), np.uint8)
+    np.testing.assert_array_equal(fit(image, letterbox_for(image, longest_side=96, multiple=32)), image)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from server.domain import Faces
-from server.vision.quality import _FACE_MODEL, QualityScale, assess, poses
+from server.vision.quality import _FACE_MODEL, QualityScale, assess, at_a_glance, poses
 
 
 def projected(yaw=0.0, pitch=0.0, roll=0.0, scale=60.0):
@@ -74,3 +76,49 @@ def test_a_face_in_the_dark_or_in_glaring_light_scores_nothing(level):
 
 def test_size_is_the_shorter_side_of_the_box():
     assert quality_of(sharp_crop(), side=55).size_px == pytest.approx(55)
+
+
+# ---- at a glance
+
+
+@given(
+    st.floats(5, 300),
+    st.floats(0, 1, width=32),
+    st.floats(-80, 80),
+    st.floats(0, 6),
+    st.integers(0, 120),
+)
+@settings(max_examples=60)
+def test_with_the_light_and_sharpness_of_its_crop_a_glance_says_what_a_close_look_says(side, score, yaw, blur, light):
+    crop = cv2.GaussianBlur(np.clip(sharp_crop().astype(int) + light - 60, 0, 255).astype(np.uint8), (0, 0), 0.3 + blur)
+    box = np.asarray([[0, 0, side, side * 1.3]], np.float32)
+    faces = Faces(box, projected(yaw=yaw)[None], np.asarray([score], np.float32))
+    (close,) = assess(faces, crop[None], QualityScale())
+    assert at_a_glance(faces, [close], QualityScale()) == [close]
+
+
+def test_before_any_look_light_and_sharpness_lower_no_score():
+    box = np.asarray([[0, 0, 48, 60]], np.float32)
+    faces = Faces(box, projected()[None], np.ones(1, np.float32))
+    (glance,) = at_a_glance(faces, [None], QualityScale())
+    (best,) = assess(faces, sharp_crop()[None], QualityScale())
+    assert glance.score == best.score == pytest.approx((48 - 16) / (80 - 16))
+
+
+def test_a_glance_at_a_face_that_turned_and_shrank_since_its_look_scores_lower():
+    near = Faces(np.asarray([[0, 0, 90, 90]], np.float32), projected()[None], np.ones(1, np.float32))
+    (look,) = assess(near, sharp_crop()[None], QualityScale())
+    far = Faces(np.asarray([[0, 0, 40, 40]], np.float32), projected(yaw=50)[None], np.ones(1, np.float32))
+    (glance,) = at_a_glance(far, [look], QualityScale())
+    assert glance.score < look.score
+    assert (glance.sharpness, glance.brightness) == (look.sharpness, look.brightness)
+
+
+def test_each_face_is_judged_by_its_own_earlier_look():
+    boxes = np.asarray([[0, 0, 90, 90]] * 2, np.float32)
+    faces = Faces(boxes, np.stack([projected()] * 2), np.ones(2, np.float32))
+    crops = np.stack([sharp_crop(), cv2.GaussianBlur(sharp_crop(), (0, 0), 5)])
+    close = assess(faces, crops, QualityScale())
+    assert at_a_glance(faces, close, QualityScale()) == close
+    assert at_a_glance(faces, close[::-1], QualityScale()) == close[::-1]
+    assert at_a_glance(Faces.none(), [], QualityScale()) == []
