@@ -145,7 +145,7 @@ class Flow:
         shares = fair_shares([self._wanted(each, at_ns) for each in sessions], capacity)
         share = shares[sessions.index(session)]
         busy = sum(shares) >= capacity * (1 - 1e-9)
-        limited = busy and self._wanted(session, at_ns) > share * (1 - 1e-9)
+        limited = busy and self._wanted(session, at_ns) > share * (1 + 1e-9)
         self._advised[session] = share if limited else None
         if not busy:
             return Advice(credits)
