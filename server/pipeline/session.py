@@ -171,7 +171,7 @@ class CameraSession:
         if self._closed:
             raise UnavailableError("STREAM_CLOSED", "the stream was closed while this frame was worked on")
         looks = self._follow(self._frame(picture, found, ticket, times)) if found is not None else {}
-        self._judge()
+        revision = self._judge()
         self._end_lost(ticket.at_ns)
         self._tell()
         times.done("match")
@@ -187,7 +187,7 @@ class CameraSession:
                 RecognisedFace(each.quality, answer, self._name_of(each.track.number))
                 for each, answer in zip(shown, answers, strict=True)
             ),
-            gallery_revision=max((each.revision for each in shown), default=self._revision()),
+            gallery_revision=revision,
             spent_ns=times.spent_ns,
             looks=looks,
         )
@@ -275,20 +275,22 @@ class CameraSession:
 
     # Naming and telling
 
-    def _revision(self) -> int:
-        return self._recogniser.galleries.revision(self._camera.gallery)
+    def _judge(self) -> int:
+        """Asks the gallery about every track whose template is new, and about all when the gallery has changed.
 
-    def _judge(self) -> None:
-        """Asks the gallery about every track whose template is new, and about all when the gallery has changed."""
-        revision = self._revision()
+        Returns:
+            The revision of the gallery that the answers rest on.
+        """
+        revision = self._recogniser.galleries.revision(self._camera.gallery)
         asked = [each for each in self._followed.values() if each.needs_judging(revision)]
         if not asked:
-            return
+            return revision
         recogniser, camera = self._recogniser, self._camera
         embeddings = np.stack([each.track.template.embedding for each in asked if each.track.template])
         named = name_faces(recogniser.galleries, recogniser.rule, camera.gallery, embeddings, far=camera.far)
         for each, said in zip(asked, named.answers, strict=True):
             self._followed[each.track.number] = each.after_judging(said, named.revision)
+        return named.revision
 
     def _tell(self) -> None:
         for number, each in self._followed.items():
