@@ -79,10 +79,10 @@ def test_a_bad_look_doesn_t_make_the_next_average_one_look_better():
 @pytest.mark.parametrize(
     ("overlap", "likeness", "gap_s", "expected"),
     [
-        (0.3, 0.65, 0.5, True),
+        (0.3, 0.65, RULE.blind_s, True),
         (0.29, 0.9, 0.04, False),
         (0.9, 0.64, 0.04, False),
-        (0.9, 0.9, 0.51, False),
+        (0.9, 0.9, RULE.blind_s + 0.01, False),
         (0.0, 1.0, 0.0, False),
     ],
 )

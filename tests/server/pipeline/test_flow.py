@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from server.pipeline.flow import Advice, Flow, FlowRule, fair_shares
 
 SECOND = 10**9
-RULE = FlowRule(threads=2, credits=3)
+RULE = FlowRule(threads=2, admitted=3, credits=3)
 FREE = Advice(3)
 
 wishes = st.lists(st.one_of(st.floats(0, 1000), st.just(math.inf)), min_size=1, max_size=12)
@@ -58,6 +58,24 @@ def test_without_cameras_there_is_nothing_to_share():
 # ---- what is advised
 
 
+@pytest.mark.parametrize("cameras", range(1, 12))
+@pytest.mark.parametrize("admitted", [1, 3, 9, 17])
+def test_all_cameras_together_have_at_most_one_frame_more_unanswered_than_are_let_in_or_one_each(cameras, admitted):
+    flow = Flow(FlowRule(threads=2, admitted=admitted, credits=3))
+    for camera in range(cameras):
+        flow.enter(str(camera), 0)
+    credits = {flow.advise(str(camera), 0).credits for camera in range(cameras)}
+    (each,) = credits
+    assert 1 <= each <= 3
+    assert each == 1 or each * cameras <= admitted + 1
+    assert each == 3 or (each + 1) * cameras > admitted + 1  # and no fewer than that
+
+
+def test_a_camera_that_sends_next_to_nothing_takes_no_credits_from_the_others():
+    flow, now = flow_of({"busy": 10, "asleep": 0.1}, cost_s=0.01)
+    assert flow.advise("busy", now) == FREE
+
+
 def flow_of(rates, cost_s, *, seconds=20.0, rule=RULE):
     """Cameras that send so many frames a second for a while, each of which occupies a thread for so long."""
     flow = Flow(rule)
@@ -85,7 +103,7 @@ def test_before_anything_was_measured_nobody_is_held_back():
 
 def test_while_the_server_keeps_up_nobody_is_held_back():
     flow, now = flow_of({"door": 25, "hall": 25}, cost_s=0.02)
-    assert [flow.advise(camera, now) for camera in ("door", "hall")] == [FREE, FREE]
+    assert [flow.advise(camera, now) for camera in ("door", "hall")] == [Advice(2), Advice(2)]
 
 
 def test_cameras_that_want_too_much_are_advised_equal_shares_of_what_is_there():
@@ -95,7 +113,7 @@ def test_cameras_that_want_too_much_are_advised_equal_shares_of_what_is_there():
         advice = flow.advise(camera, now)
         assert advice.frames_per_second == pytest.approx(capacity / 4, abs=0.05)
         assert (advice.longest_side, advice.jpeg_quality) == (RULE.busy_side, RULE.busy_quality)
-        assert advice.credits == 2
+        assert advice.credits == 1
 
 
 def test_a_camera_that_wants_less_than_its_share_is_not_slowed_down_and_the_others_divide_the_rest():
@@ -116,7 +134,7 @@ def test_nobody_is_advised_to_stop_however_slow_the_server_is():
     advice = flow.advise("a", now)
     assert advice.frames_per_second == 1
     assert advice.credits >= 1
-    only = Flow(FlowRule(threads=1, credits=1))
+    only = Flow(FlowRule(threads=1, admitted=2, credits=1))
     only.enter("a", 0)
     for i in range(1, 50):
         only.came("a", i * SECOND // 50)
