@@ -66,6 +66,10 @@ class Motion:
         growth = self.growth + share * (float(np.clip(seen, -_MOST_GROWTH, _MOST_GROWTH)) - self.growth)
         return Motion(centre, size, velocity, growth, at_ns)
 
+    def stopped(self, at_ns: int) -> Motion:
+        """After a moment in which nothing moved."""
+        return Motion(self.centre, self.size, np.zeros(2), 0.0, max(at_ns, self.at_ns))
+
     def reach(self, at_ns: int) -> float:
         """How far from its predicted place the centre may be, in pixels: half a face at once, two a second more."""
         gap_s = max(0.0, (at_ns - self.at_ns) / 1e9)

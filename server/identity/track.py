@@ -109,6 +109,10 @@ class Track:
         """The track after its face was seen in a frame."""
         return replace(self, motion=self.motion.moved(box, at_ns), frames=self.frames + 1)
 
+    def stood(self, at_ns: int) -> Track:
+        """The track after a frame in which nothing moved: its face is where it was."""
+        return replace(self, motion=self.motion.stopped(at_ns), frames=self.frames + 1)
+
     def tried(self, score: float, at_ns: int) -> Track:
         """The track after a close look, whatever came of it."""
         return replace(self, tried_ns=at_ns, tried_score=max(score, self.tried_score))

@@ -110,6 +110,10 @@ class Followed:
             told=before.told,
         )
 
+    def stood(self, at_ns: int, wall_ns: int) -> Followed:
+        """After a frame in which nothing moved: the face is there, where it was."""
+        return replace(self, track=self.track.stood(at_ns), seen_wall_ns=wall_ns)
+
     def coasted(self, at_ns: int) -> Followed:
         """Where its motion has taken it since it was last seen."""
         before, box = self.face.boxes[0], self.track.motion.predicted(at_ns).astype(np.float32)

@@ -20,7 +20,7 @@ from server.pipeline.camera_clock import CameraClock
 from server.pipeline.followed import Followed, TrackObserver, report_of
 from server.pipeline.naming import name_faces
 from server.pipeline.recognise import RecognisedFace, Recogniser, Recognition, StageTimes
-from server.pipeline.rhythm import DetectionPace, Rhythm
+from server.pipeline.rhythm import DetectionPace, Rhythm, Search
 from server.pipeline.turns import Turns
 from server.vision.decode import Picture, decode_for
 from server.vision.likeness import glances, likeness
@@ -145,12 +145,12 @@ class CameraSession:
         try:
             picture = decode_for(encoded, recogniser.limits, longest_side=side)
             times.done("decode")
-            wanted = self._rhythm.wants(ticket.number, picture.pixels, ticket.at_ns)
-            found = detector.detect(picture.pixels) if wanted else None
+            search = self._rhythm.step(ticket.number, picture, ticket.at_ns)
+            found = detector.detect(picture.pixels) if search is Search.NOW else None
             times.done("detect")
             with self._turns.turn(ticket.number), self._lock:
                 times.skip()
-                return self._recognition(picture, found, ticket, times)
+                return self._recognition(picture, found, search, ticket, times)
         finally:
             self._turns.finish(ticket.number)
 
@@ -167,16 +167,21 @@ class CameraSession:
         """How many faces are followed now."""
         return len(self._followed)
 
-    def _recognition(self, picture: Picture, found: Faces | None, ticket: Ticket, times: StageTimes) -> Recognition:
+    def _recognition(
+        self, picture: Picture, found: Faces | None, search: Search, ticket: Ticket, times: StageTimes
+    ) -> Recognition:
         if self._closed:
             raise UnavailableError("STREAM_CLOSED", "the stream was closed while this frame was worked on")
         looks = self._follow(self._frame(picture, found, ticket, times)) if found is not None else {}
+        if search is Search.STILL:
+            self._stand(ticket)
         revision = self._judge()
-        self._end_lost(ticket.at_ns)
+        if search is not Search.SKIPPED:  # who was not searched for is not lost
+            self._end_lost(ticket.at_ns)
         self._tell()
         times.done("match")
         shown = [self._followed[number] for number in self._visible if number in self._followed]
-        if found is None:
+        if search is Search.SKIPPED:
             shown = [each.coasted(ticket.at_ns) for each in shown]
         answers = one_each([each.answer for each in shown])
         return Recognition(
@@ -222,6 +227,12 @@ class CameraSession:
         self._visible = tuple(track.number for track in settled.tracks)
         frame.times.done("track")
         return Counter(claims[i].reason.value for i in close.looks if claims[i].reason)  # type: ignore[union-attr]
+
+    def _stand(self, ticket: Ticket) -> None:
+        """Nothing has moved: who was in the last frame is in this one too."""
+        for number in self._visible:
+            if number in self._followed:
+                self._followed[number] = self._followed[number].stood(ticket.at_ns, ticket.wall_ns)
 
     def _with_postponed(self, frame: _Frame, claims: tuple[Claim, ...], tracks: Sequence[Track]) -> tuple[Claim, ...]:
         """Looks that can wait do so until a frame that is decoded whole at once, which the next one then is.

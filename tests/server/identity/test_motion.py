@@ -94,6 +94,15 @@ def test_a_time_that_is_earlier_predicts_no_past():
     assert motion.moved(box(0, 0), 0).at_ns == motion.at_ns
 
 
+def test_a_face_that_stood_in_a_still_picture_is_expected_where_it_was():
+    walking = walk(25, (100.0, 0.0))
+    stopped = walking.stopped(walking.at_ns + SECOND)
+    assert stopped.at_ns == walking.at_ns + SECOND
+    for later in (0, SECOND, 9 * SECOND):
+        np.testing.assert_allclose(stopped.predicted(stopped.at_ns + later), walking.predicted(walking.at_ns))
+    assert walking.stopped(0).at_ns == walking.at_ns
+
+
 def test_the_reach_is_half_a_face_at_once_two_more_each_second_and_four_at_most():
     motion = Motion.start(box(0, 0, 60, 80), 0)
     reaches = [motion.reach(round(at_s * SECOND)) for at_s in (0, 0.5, 1, 1.75, 60)]

@@ -5,15 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from server.pipeline.rhythm import DetectionPace, Rhythm
+from server.domain import Codec, EncodedImage
+from server.pipeline.rhythm import DetectionPace, Rhythm, Search
+from server.vision.decode import Picture
 from tests.painted import PaintedFace, paint, person
 
 SECOND = 10**9
 EMPTY = paint([])
 
 
+def whole(pixels):
+    return Picture(pixels, 1, pixels.shape[1], pixels.shape[0], EncodedImage(Codec.PNG, b""))
+
+
+def steps(rhythm, pictures, step_ns=SECOND // 25):
+    return [rhythm.step(i, whole(pixels), i * step_ns) for i, pixels in enumerate(pictures)]
+
+
 def wants(rhythm, pictures, step_ns=SECOND // 25):
-    return [rhythm.wants(i, picture, i * step_ns) for i, picture in enumerate(pictures)]
+    return [step is Search.NOW for step in steps(rhythm, pictures, step_ns)]
 
 
 @pytest.mark.parametrize("interval", [1, 2, 5])
@@ -55,7 +65,29 @@ def test_frames_that_the_interval_skips_are_no_measure_of_stillness():
     assert wants(Rhythm(DetectionPace(2, still_ns=SECOND)), blink) == [True, False, False, False]
 
 
-def test_pictures_of_any_size_are_compared():
+def test_a_frame_tells_why_it_is_not_searched():
+    moved = np.full_like(EMPTY, 250)
+    said = steps(Rhythm(DetectionPace(2, still_ns=SECOND)), [EMPTY, moved, EMPTY, moved, moved])
+    assert said == [Search.NOW, Search.SKIPPED, Search.STILL, Search.SKIPPED, Search.NOW]
+
+
+@pytest.mark.parametrize("pace", [DetectionPace(100), DetectionPace(still_ns=SECOND)])
+def test_a_picture_of_another_size_is_searched_at_once_since_places_in_it_are_others(pace):
+    sizes = [(48, 64), (48, 64), (24, 32), (24, 32), (1080, 1920), (1, 1), (1, 1)]
+    said = wants(Rhythm(pace), [np.full((*size, 3), 80, np.uint8) for size in sizes])
+    assert said == [True, False, True, False, True, True, False]
+
+
+def test_the_same_picture_decoded_smaller_is_still():
     rhythm = Rhythm(DetectionPace(still_ns=SECOND))
-    sizes = [(1, 1), (18, 32), (1080, 1920), (7, 3000)]
-    assert wants(rhythm, [np.full((*size, 3), 80, np.uint8) for size in sizes]) == [True, False, False, False]
+    half = Picture(EMPTY[::2, ::2].copy(), 2, 192, 192, EncodedImage(Codec.JPEG, b""))
+    assert rhythm.step(0, whole(EMPTY), 0) is Search.NOW
+    assert rhythm.step(1, half, 1) is Search.STILL
+
+
+def test_a_frame_that_a_later_one_overtook_is_searched_and_does_not_become_the_measure():
+    rhythm = Rhythm(DetectionPace(still_ns=SECOND))
+    moved = np.full_like(EMPTY, 250)
+    assert rhythm.step(1, whole(moved), SECOND // 25) is Search.NOW
+    assert rhythm.step(0, whole(moved), 0) is Search.NOW
+    assert rhythm.step(2, whole(moved), 2 * SECOND // 25) is Search.STILL

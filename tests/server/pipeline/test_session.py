@@ -478,6 +478,30 @@ def test_a_person_who_is_enrolled_while_nothing_moves_is_named_in_the_next_frame
     assert names(film.show(at(EVE, 96))) == ["Eve"]
 
 
+@pytest.mark.parametrize("pace", [DetectionPace(interval=50), DetectionPace(still_ns=5 * SECOND)])
+def test_when_a_camera_sends_smaller_pictures_faces_are_where_they_are_in_these(recogniser, people, pace):
+    film = Film(recogniser, replace(RULE, pace=pace))
+    film.stay(at(ADA, 96), seconds=0.4)
+    smaller = EncodedImage(Codec.PNG, png(paint([at(replace(ADA, side=32), 48, 48)], width=240, height=96)))
+    said = film.show(image=smaller)
+    assert middles(said) == [pytest.approx((50, 50), abs=1)]
+
+
+def test_who_is_searched_for_more_rarely_than_tracks_are_lost_is_not_lost(recogniser, people):
+    film = Film(recogniser, replace(RULE, pace=DetectionPace(interval=30)))
+    said = film.stay(at(ADA, 96), seconds=9, frames_per_s=10)
+    assert {tuple(tracks(each)) for each in said} == {("s-1",)}
+    assert {tuple(names(each)) for each in said} == {("Ada",)}
+
+
+def test_who_leaves_while_nobody_searches_is_gone_with_the_next_search(recogniser, people):
+    film = Film(recogniser, replace(RULE, pace=DetectionPace(interval=5)))
+    film.stay(at(ADA, 96), seconds=1)
+    said = film.stay(seconds=4)
+    assert all(len(each.faces) == 0 for each in said[5:])
+    assert film.session.following == 0
+
+
 # ---- whatever is shown
 
 scenes = st.lists(
