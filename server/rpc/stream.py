@@ -288,19 +288,21 @@ class CameraStream:
         """Waits for its turn among all cameras, and then works on the newest frame that this one has."""
         async with self.share.turns:
             waiting, expired = slot.take(at_ns=self.clock.monotonic_ns())
-            if waiting is None:
-                if expired is not None:
-                    await self._answer_dropped(expired, DropReason.TOO_OLD)
-                return
-            before, answered = self._newest_answered, asyncio.Event()
-            self._newest_answered = answered
-            queue_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
-            ticket = opened.session.ticket(waiting.frame.captured_at.ToNanoseconds(), waiting.arrived_at_ns)
-            try:
-                recognition = await self._outcome(opened, ticket, waiting.frame.image)
-            except BaseException:
-                answered.set()
-                raise
+            if waiting is not None:
+                before, answered = self._newest_answered, asyncio.Event()
+                self._newest_answered = answered
+                queue_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
+                ticket = opened.session.ticket(waiting.frame.captured_at.ToNanoseconds(), waiting.arrived_at_ns)
+                try:
+                    recognition = await self._outcome(opened, ticket, waiting.frame.image)
+                except BaseException:
+                    answered.set()
+                    raise
+        # nothing is said while others wait for the turn: a camera that reads nothing would hold it for ever
+        if expired is not None:
+            await self._answer_dropped(expired, DropReason.TOO_OLD)
+        if waiting is None:
+            return
         try:
             if before is not None:
                 await before.wait()
