@@ -55,7 +55,7 @@ class ScriptedSession:
 class Camera:
     """A scripted camera: sends what it is told and keeps what is answered."""
 
-    def __init__(self, recognise=None, *, limits=LIMITS, write=None, clock=time.monotonic_ns, turns=8):
+    def __init__(self, recognise=None, *, limits=LIMITS, write=None, clock=time.monotonic_ns, turns=8, flow=None):
         self.sent, self.draining = asyncio.Queue(), asyncio.Event()
         self.answers, self.advice = [], []
         self.metrics = Metrics()
@@ -67,8 +67,8 @@ class Camera:
             share=StreamShare(
                 limits=limits,
                 open_session=self.open,
-                turns=asyncio.Semaphore(turns),
-                flow=Flow(FlowRule(threads=2, admitted=3, credits=3)),
+                turns=asyncio.Semaphore(turns) if isinstance(turns, int) else turns,
+                flow=flow or Flow(FlowRule(threads=2, admitted=3, credits=3)),
                 draining=self.draining,
             ),
         )
@@ -321,3 +321,320 @@ async def test_outcomes_are_counted():
         for outcome in ("result", "error")
     }
     assert counted == {"result": 1, "error": 1}
+
+
+# ---- cameras that share a server
+
+
+class Crowd:
+    """Cameras on one server; no clock is asked.
+
+    A frame is in work for so many steps of the event loop: longer than the next one takes to come, so that a camera
+    that goes on sending always has one waiting.
+    """
+
+    def __init__(self, cameras, *, turns, at_once, steps=25):
+        self.looks, self.turns, self.steps = [], asyncio.Semaphore(turns), steps
+        self.most_at_once = self.now = 0
+        limits = replace(LIMITS, frames_at_once=at_once, max_frame_age_ns=10**12)
+        flow = Flow(FlowRule(threads=turns, admitted=turns, credits=3))
+        self.cameras = [
+            Camera(self.look_as(number), limits=limits, turns=self.turns, flow=flow, clock=lambda: 0)
+            for number in range(cameras)
+        ]
+
+    def look_as(self, number):
+        async def look(image):
+            self.looks.append(number)
+            self.now += 1
+            self.most_at_once = max(self.most_at_once, self.now)
+            for _ in range(self.steps):
+                await asyncio.sleep(0)
+            self.now -= 1
+            return NOBODY
+
+        return look
+
+    async def feed(self, number, burst):
+        """Sends bursts of frames as fast as the stream takes them in."""
+        camera, sequence = self.cameras[number], itertools.count(1)
+        await camera.send(config())
+        while True:
+            if camera.sent.qsize() < burst:
+                await camera.send(*(frame(next(sequence)) for _ in range(burst)))
+            await asyncio.sleep(0)
+
+    async def steps_until(self, condition):
+        for _ in range(1_000_000):
+            if condition():
+                return
+            await asyncio.sleep(0)
+        raise AssertionError("it never came")
+
+    async def run(self, bursts, *, until_looks, beside=None):
+        tasks = [asyncio.create_task(camera.stream.run(camera.requests())) for camera in self.cameras]
+        tasks += [asyncio.create_task(self.feed(number, burst)) for number, burst in bursts.items()]
+        beside = asyncio.create_task(beside) if beside else None
+        await self.steps_until(lambda: len(self.looks) >= until_looks and (beside is None or beside.done()))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return await beside if beside else None
+
+
+def jain(counts):
+    """Jain's index of fairness: 1 when all have the same, 1 / n when one has everything (Jain et al. 1984)."""
+    return sum(counts) ** 2 / (len(counts) * sum(count**2 for count in counts))
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_cameras_that_always_have_a_frame_get_equally_many_turns_however_many_they_send(turns, at_once):
+    crowd = Crowd(5, turns=turns, at_once=at_once)
+    await crowd.run({0: 1, 1: 1, 2: 3, 3: 5, 4: 10}, until_looks=300)
+    counts = Counter(crowd.looks)
+    assert jain([counts[number] for number in range(5)]) > 0.98
+    assert crowd.most_at_once <= turns
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_a_camera_that_floods_gains_nothing_by_it(at_once):
+    crowd = Crowd(4, turns=2, at_once=at_once)
+    await crowd.run({0: 1, 1: 1, 2: 1, 3: 100}, until_looks=240)
+    counts = Counter(crowd.looks)
+    assert jain([counts[number] for number in range(3)]) > 0.98
+    assert counts[3] <= counts[0] * 1.05
+
+
+async def test_a_camera_that_sends_now_and_then_waits_for_one_turn_of_each_other_at_most():
+    crowd = Crowd(6, turns=2, at_once=2)
+    quiet = crowd.cameras[5]
+
+    async def now_and_then():
+        waits = []
+        await quiet.send(config())
+        for sequence in range(1, 30):
+            for _ in range(150):
+                await asyncio.sleep(0)
+            before, mine = len(crowd.looks), crowd.looks.count(5)
+            await quiet.send(frame(sequence))
+            await crowd.steps_until(lambda mine=mine: crowd.looks.count(5) > mine)
+            waits.append(len(crowd.looks) - before)
+        await quiet.send(None)
+        return waits
+
+    waits = await crowd.run(dict.fromkeys(range(5), 10), until_looks=100, beside=now_and_then())
+    assert max(waits) <= 5 * 2 + 2 + 1  # the others' frames that wait, those in work, and itself
+
+
+@pytest.mark.parametrize("error", [ImageError("IMAGE_DAMAGED", "broken"), RuntimeError("bug")])
+async def test_turns_are_given_back_after_frames_that_fail(error):
+    turns = asyncio.Semaphore(1)
+
+    async def fail(image):
+        raise error
+
+    camera = Camera(fail, turns=turns)
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await camera.send(config())
+    for number in range(1, 4):
+        await camera.send(frame(number))
+        await until(lambda number=number: (number, "error") in camera.kinds())
+    assert not turns.locked()
+    await camera.send(None)
+    await running
+
+
+async def test_turns_are_given_back_after_frames_that_waited_too_long():
+    turns, times = asyncio.Semaphore(1), itertools.count(0, 2 * 10**9)
+    await Camera(clock=lambda: next(times), turns=turns).run(config(), frame(1), frame(2))
+    assert not turns.locked()
+
+
+async def test_turns_are_given_back_when_the_camera_goes_while_its_frame_is_in_work():
+    turns = asyncio.Semaphore(1)
+
+    async def never(image):
+        await asyncio.Event().wait()
+
+    camera = Camera(never, turns=turns)
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await camera.send(config(), frame(1))
+    await until(turns.locked)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not turns.locked()
+
+
+async def test_a_camera_that_goes_while_it_waits_for_its_turn_leaves_the_turns_to_the_others():
+    turns, gate = asyncio.Semaphore(1), asyncio.Event()
+
+    async def wait(image):
+        await gate.wait()
+        return NOBODY
+
+    busy, leaving, patient = (Camera(wait, turns=turns) for _ in range(3))
+    tasks = []
+    for camera in (busy, leaving, patient):
+        tasks.append(asyncio.create_task(camera.stream.run(camera.requests())))
+        await camera.send(config(), frame(1))
+        await until(lambda camera=camera: camera.stream._last_sequence == 1)
+        await asyncio.sleep(0.01)
+    tasks[1].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[1]
+    gate.set()
+    for camera in (busy, patient):
+        await camera.send(None)
+    await asyncio.gather(tasks[0], tasks[2])
+    assert busy.kinds()[1:] == patient.kinds()[1:] == [(1, "result")]
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["frames too old", "frames in time"])
+async def test_a_client_that_reads_nothing_holds_no_turn_that_others_wait_for(late):
+    turns, never, times = asyncio.Semaphore(1), asyncio.Event(), itertools.count(0, 2 * 10**9)
+
+    async def stuck(answer):
+        await never.wait()
+
+    deaf = Camera(write=stuck, turns=turns, clock=(lambda: next(times)) if late else time.monotonic_ns)
+    running = asyncio.create_task(deaf.stream.run(deaf.requests()))
+    await deaf.send(config(), *(frame(number) for number in range(1, 501)))
+    await asyncio.sleep(0.2)
+    assert deaf.sent.qsize() > 0  # it is stuck
+    answers = await asyncio.wait_for(Camera(turns=turns).run(config(), frame(1)), 20)
+    assert [answer.WhichOneof("message") for answer in answers] == ["ready", "result"]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+# ---- the end of a stream
+
+
+async def camera_ends(camera, running):
+    await camera.send(None)
+
+
+async def camera_breaks_the_contract(camera, running):
+    await camera.send(config())
+
+
+async def camera_is_cancelled(camera, running):
+    running.cancel()
+
+
+async def server_drains(camera, running):
+    camera.draining.set()
+
+
+async def camera_says_nothing_for_too_long(camera, running):
+    pass
+
+
+@pytest.mark.parametrize(
+    "end",
+    [camera_ends, camera_breaks_the_contract, camera_is_cancelled, server_drains, camera_says_nothing_for_too_long],
+)
+@pytest.mark.parametrize("frames", [0, 1])
+async def test_however_a_stream_ends_its_session_is_closed_and_its_share_is_free(end, frames):
+    camera = Camera(limits=replace(LIMITS, idle_timeout_s=0.2))
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await camera.send(config(), *(frame(number + 1) for number in range(frames)))
+    await until(lambda: len(camera.answers) == 1 + frames)
+    assert not camera.session.closed
+    await end(camera, running)
+    await asyncio.gather(running, return_exceptions=True)
+    assert camera.session.closed
+    assert camera.stream.share.flow.enter("next", 0).credits == 3  # as much as a camera gets that is alone
+
+
+@pytest.mark.parametrize("error", [ConnectionError("gone"), RuntimeError("bug")])
+async def test_when_answers_cannot_be_written_the_session_is_closed(error):
+    async def fail(answer):
+        raise error
+
+    camera = Camera(write=fail)
+    await camera.send(config(), frame(1), None)
+    await asyncio.gather(camera.stream.run(camera.requests()), return_exceptions=True)
+    assert camera.session.closed
+
+
+async def test_when_the_transport_fails_while_it_is_read_the_session_is_closed():
+    camera = Camera()
+
+    async def requests():
+        yield config()
+        raise RuntimeError("transport")
+
+    await asyncio.gather(camera.stream.run(requests()), return_exceptions=True)
+    assert camera.session.closed
+
+
+async def test_a_stream_that_never_opens_opens_no_session():
+    camera = Camera()
+    with pytest.raises(InvalidInputError):
+        await camera.run(frame(1))
+    assert not hasattr(camera, "name")
+
+
+# ---- advice
+
+
+class Scribe:
+    """Keeps everything that is written, in its order."""
+
+    def __init__(self):
+        self.written = []
+
+    async def write(self, answer):
+        self.written.append(answer)
+
+    def kinds(self):
+        return [answer.WhichOneof("message") for answer in self.written]
+
+    def credits(self):
+        return [answer.advice.credits for answer in self.written if answer.WhichOneof("message") == "advice"]
+
+
+async def test_advice_comes_right_after_ready_and_not_again_while_nothing_changes():
+    scribe, times = Scribe(), itertools.count(0, 10**9)
+    limits = replace(LIMITS, max_frame_age_ns=10**12)
+    camera = Camera(write=scribe.write, limits=limits, clock=lambda: next(times))
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await camera.send(config())
+    for number in range(1, 11):
+        await camera.send(frame(number))
+        await until(lambda number=number: scribe.kinds().count("result") == number)
+    await camera.send(None)
+    await running
+    assert scribe.kinds() == ["ready", "advice"] + ["result"] * 10
+    assert scribe.credits() == [3]
+
+
+async def test_a_camera_is_told_when_another_one_comes_and_when_it_goes():
+    now, scribe, flow = [0], Scribe(), Flow(FlowRule(threads=2, admitted=3, credits=3))
+    limits = replace(LIMITS, max_frame_age_ns=10**12)
+    camera = Camera(write=scribe.write, limits=limits, clock=lambda: now[0], flow=flow)
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await camera.send(config())
+    await until(lambda: scribe.credits() == [3])
+
+    async def show(number, at_s):
+        now[0] = round(at_s * 10**9)
+        await camera.send(frame(number))
+        await until(lambda: scribe.kinds().count("result") == number)
+        await asyncio.sleep(0.01)
+
+    await show(1, 0.5)
+    flow.enter("another", now[0])
+    await show(2, 0.9)  # not yet a second after the last advice
+    assert scribe.credits() == [3]
+    await show(3, 1.1)
+    assert scribe.credits() == [3, 2]
+    flow.leave("another")
+    await show(4, 2.2)
+    assert scribe.credits() == [3, 2, 3]
+    await camera.send(None)
+    await running
