@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.domain import Faces, Unknown, UnknownReason
-from server.identity.follow import Claim, Sight, claims_of, settle
+from server.identity.follow import Claim, Sight, claims_of, joined, settle
 from server.identity.track import LookReason, TrackRule, start
 from server.identity.track_template import Look
 from server.identity.verdict import Verdict
@@ -81,6 +81,22 @@ def test_likeness_is_asked_for_the_indices_of_the_pair_only():
     asked = []
     claims_of([track(1, 100), track(2, 400)], sight(box(400), box(100)), lambda t, f: asked.append((t, f)) or 1.0, RULE)
     assert sorted(asked) == [(0, 1), (1, 0)]
+
+
+# ---- looks that are had together
+
+
+def test_looks_that_are_due_soon_are_had_with_those_of_others_and_later_ones_are_not():
+    soon, later = (SECOND - round(ago * SECOND) for ago in (RULE.refresh_s - RULE.joined_s, 0.1))
+    tracks = [track(1, 100, ADA, at_ns=soon), track(2, 400, BOB, at_ns=later)]
+    claims = [Claim(0, certain=True, reason=None), Claim(1, certain=True, reason=None), NEW]
+    after = joined(claims, tracks, sight(box(100), box(400), box(700)), RULE)
+    assert [claim.reason for claim in after] == [LookReason.REFRESH, None, LookReason.NEW]
+    assert [(claim.track, claim.certain) for claim in after] == [(0, True), (1, True), (None, False)]
+
+
+def test_only_faces_of_which_nothing_can_be_said_before_are_urgent():
+    assert {reason for reason in LookReason if reason.urgent} == {LookReason.NEW, LookReason.DOUBTFUL}
 
 
 # ---- what looks decide
