@@ -155,6 +155,8 @@ def look_reason(track: Track, score: float, at_ns: int, rule: TrackRule) -> Look
     since_s = (at_ns - track.tried_ns) / 1e9
     if track.verdict is None:
         return LookReason.RETRY if since_s >= rule.retry_s else None
+    if track.estranged:
+        return LookReason.DOUBTFUL  # the last look was of somebody else, or of nothing much: the next one decides
     if score >= track.tried_score + rule.better:
         return LookReason.BETTER
     if not track.verdict.settled:

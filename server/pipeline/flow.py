@@ -84,7 +84,6 @@ def fair_shares(wanted: Sequence[float], capacity: float) -> list[float]:
 class _Rate:
     """Events a second, averaged over the last seconds."""
 
-    since_ns: int
     per_s: float = 0.0
     last_ns: int | None = None
 
@@ -118,7 +117,7 @@ class Flow:
 
     def enter(self, session: str, at_ns: int) -> Advice:
         """A camera comes; what it may send for a start."""
-        self._offered[session] = _Rate(at_ns)
+        self._offered[session] = _Rate()
         self._advised[session] = None
         return Advice(self._credits(at_ns))
 

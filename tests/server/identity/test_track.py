@@ -71,6 +71,11 @@ def test_a_face_that_is_clearly_better_than_the_best_look_is_looked_at_at_once(v
     assert reason_at(track, 0.01, score=0.5 + RULE.better - 0.01) is None
 
 
+def test_after_a_look_that_contradicts_the_track_the_next_frame_decides():
+    track = replace(tried(verdict=SETTLED), estranged=1)
+    assert reason_at(track, 0.01) is LookReason.DOUBTFUL
+
+
 def test_a_bad_look_doesn_t_make_the_next_average_one_look_better():
     track = tried(score=0.6, verdict=SETTLED).tried(0.1, seconds(0.1))
     assert reason_at(track, 0.2, score=0.7) is None
