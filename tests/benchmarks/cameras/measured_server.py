@@ -28,7 +28,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 """Prometheus' samples by name and sorted labels."""
 
-STAGES = ("queue", "decode", "detect", "align", "embed", "track", "match", "total", "answer")
+STAGES = ("queue", "decode", "detect", "track", "align", "embed", "match", "total", "answer")
 NETWORKS = ("detector", "landmarker", "embedder")
 
 
