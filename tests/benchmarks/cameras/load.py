@@ -112,6 +112,8 @@ class Camera:
         phase: when the first frame is due, in periods of the camera.
         max_age_s: asked of the server; 0 for the server's own.
         clip_fps: when not 0, frames carry times that are so far apart, whenever they are sent.
+        reads: the answers that it gets.
+        obeys: sends as many frames as the server gives it credits, when its own limit is on frames in flight.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Camera:
     max_age_s: float = 0.0
     clip_fps: float = 0.0
     reads: bool = True
+    obeys: bool = True
     played: Played = field(init=False)
     _room: asyncio.Condition = field(default_factory=asyncio.Condition, init=False)
     _waiting: int = field(default=0, init=False)
@@ -186,7 +189,7 @@ class Camera:
     async def _read(self, call: Any) -> None:
         async for message in call:
             kind = message.WhichOneof("message")
-            if kind == "advice" and self.in_flight:
+            if kind == "advice" and self.in_flight and self.obeys:
                 self.in_flight = message.advice.credits
             if message.sequence:
                 self._note(message, kind)
