@@ -23,6 +23,8 @@ _OPTIONS = (
 )
 _FRAME, _SEQUENCE, _CAPTURED_AT, _IMAGE = b"\x12", b"\x08", b"\x12", b"\x1a"
 _END_S = 30
+_FASTEST_FPS = 50
+"""Of a camera that sends when it may: a frame that is dropped is not followed by the next within the same instant."""
 
 
 def image_field(data: bytes) -> bytes:
@@ -104,7 +106,7 @@ class Camera:
     Attributes:
         name: of the camera.
         images: `image_field` of each picture, played over and over.
-        fps: frames a second whether or not answers come; 0 for a camera that sends when it may.
+        fps: frames a second whether or not answers come; 0 for a camera that sends when it may, at most 50 a second.
         in_flight: with fps 0, frames that wait for their answers at most; the server's advice replaces it; 0 for a
             camera that knows no limit.
         first: the picture that it begins with.
@@ -182,6 +184,8 @@ class Camera:
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             return due_s
         if self.in_flight:
+            last_s = self.played.due_s.get(sent, 0.0)
+            await asyncio.sleep(max(0.0, last_s + 1 / _FASTEST_FPS - time.monotonic()))
             async with self._room:
                 await self._room.wait_for(lambda: self._waiting < self.in_flight)
         return time.monotonic()

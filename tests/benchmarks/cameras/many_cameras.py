@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from statistics import mean
 
 from tests.benchmarks.cameras.load import Camera, fields, play
-from tests.benchmarks.cameras.measured_server import MeasuredServer, Reading, measured_server, settle
+from tests.benchmarks.cameras.measured_server import MeasuredServer, Sampler, measured_server, settle
 from tests.benchmarks.cameras.pictures import crowd
 from tests.benchmarks.cameras.section import Measured, Size
 from tests.benchmarks.report import Bar, Figure
@@ -40,20 +40,6 @@ class Cost:
     cpu_ms: list[float] = field(default_factory=list)
     embeddings: list[float] = field(default_factory=list)
     lost: int = 0
-
-
-@dataclass(slots=True)
-class _Sampler:
-    """The server's counters at the first look after the warm-up, and at the last."""
-
-    server: MeasuredServer
-    from_s: float
-    readings: list[tuple[float, Reading]] = field(default_factory=list)
-
-    def look(self) -> None:
-        """Reads, once the warm-up is over."""
-        if time.monotonic() >= self.from_s:
-            self.readings[1:] = [(time.monotonic(), self.server.read())]
 
 
 def measure(size: Size) -> Measured:
@@ -95,7 +81,7 @@ def _add(cost: Cost, server: MeasuredServer, cameras: list[Camera], count: int, 
     """Plays cameras and adds what their frames cost once they were warm."""
     settle(server)
     warm_s = _WARM_FRAMES * count / TOTAL_FPS
-    sampler = _Sampler(server, time.monotonic() + warm_s)
+    sampler = Sampler(server, time.monotonic() + warm_s)
     loaded = play(server.address, cameras, warm_s + seconds, watch=sampler.look)
     (since_s, before), (until_s, after) = sampler.readings
     results = sum(camera.results(since_s, until_s) for camera in loaded.cameras)
