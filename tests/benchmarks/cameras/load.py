@@ -234,9 +234,10 @@ class Loaded:
         """How long they played."""
         return self.ended_s - self.began_s
 
-    def results_per_second(self) -> float:
-        """Frames that were answered with results while they played."""
-        return sum(camera.results(self.began_s, self.ended_s) for camera in self.cameras) / self.seconds
+    def results_per_second(self, *, warm_up_s: float = 0.0) -> float:
+        """Frames that were answered with results while they played, without the first seconds."""
+        since_s = self.began_s + warm_up_s
+        return sum(camera.results(since_s, self.ended_s) for camera in self.cameras) / (self.ended_s - since_s)
 
     def ages_ms(self, *, warm_up_s: float = 0.0) -> list[float]:
         """Ages of all results, without those of the first seconds."""
