@@ -18,7 +18,7 @@ Request = recognition_pb2.StreamRecognizeRequest
 Response = recognition_pb2.StreamRecognizeResponse
 Drop: TypeAlias = "recognition_pb2.DropReason.ValueType"
 
-STAGES = ("queue", "decode", "detect", "align", "embed", "track", "match", "total", "answer")
+STAGES = ("queue", "decode", "detect", "track", "align", "embed", "match", "total", "answer")
 """In the order in which a frame passes them; all but the last are fields of FrameTiming."""
 
 

@@ -10,19 +10,28 @@ from statistics import mean
 import numpy as np
 
 from server.inference.backend import Backend, Tensor
+from server.inference.cores import Cores
 from server.inference.load import Runtime, load_backend
-from tests.benchmarks.cameras.peers import EMBEDDER
+from server.models.probes import Role
+from server.models.runtimes import RuntimeChooser
+from tests.benchmarks.cameras.peers import DETECT_SIDE, EMBEDDER
 from tests.benchmarks.cameras.section import Measured, Size
 from tests.benchmarks.report import Bar, Figure
+from tests.server_process import MODELS
 
 _LENGTHS = (1, 2, 4, 8, 16, 32)
 
 
 def measure(size: Size) -> Measured:
-    """Both ways to use the cores: a lane on each, as the server does by default, and one lane on all."""
+    """Both ways to use the cores: a lane on each, as the server does by default, and one lane on all.
+
+    In the runtime and precision that the server chooses for a lane on each.
+    """
     cores = os.cpu_count() or 1
-    lanes = _rates(size, threads=1, lanes=cores)
-    one = _rates(size, threads=cores, lanes=1)
+    chooser = RuntimeChooser(MODELS, Cores(threads=1, lanes=cores), detect_side=DETECT_SIDE)
+    runtime = chooser.choose(EMBEDDER, Role.EMBEDDER).runtime
+    lanes = _rates(size, runtime, threads=1, lanes=cores)
+    one = _rates(size, runtime, threads=cores, lanes=1)
     return Measured(
         [
             Figure("batching: faces/s at batch 1, a lane on each core", lanes[0], "faces/s"),
@@ -34,9 +43,9 @@ def measure(size: Size) -> Measured:
     )
 
 
-def _rates(size: Size, *, threads: int, lanes: int) -> list[float]:
+def _rates(size: Size, runtime: Runtime, *, threads: int, lanes: int) -> list[float]:
     """Faces a second by batch length; lengths take turns."""
-    _, backend = load_backend(EMBEDDER, runtime=Runtime.AUTO, threads=threads, lanes=lanes)
+    _, backend = load_backend(EMBEDDER, runtime=runtime, threads=threads, lanes=lanes)
     chance = np.random.default_rng(3)
     batches = [chance.integers(0, 256, (length, 3, 112, 112)).astype(np.float32) for length in _LENGTHS]
     for batch in batches:

@@ -23,6 +23,8 @@ _OPTIONS = (
 )
 _FRAME, _SEQUENCE, _CAPTURED_AT, _IMAGE = b"\x12", b"\x08", b"\x12", b"\x1a"
 _END_S = 30
+_FASTEST_FPS = 50
+"""Of a camera that sends when it may: a frame that is dropped is not followed by the next within the same instant."""
 
 
 def image_field(data: bytes) -> bytes:
@@ -104,7 +106,7 @@ class Camera:
     Attributes:
         name: of the camera.
         images: `image_field` of each picture, played over and over.
-        fps: frames a second whether or not answers come; 0 for a camera that sends when it may.
+        fps: frames a second whether or not answers come; 0 for a camera that sends when it may, at most 50 a second.
         in_flight: with fps 0, frames that wait for their answers at most; the server's advice replaces it; 0 for a
             camera that knows no limit.
         first: the picture that it begins with.
@@ -112,6 +114,8 @@ class Camera:
         phase: when the first frame is due, in periods of the camera.
         max_age_s: asked of the server; 0 for the server's own.
         clip_fps: when not 0, frames carry times that are so far apart, whenever they are sent.
+        reads: the answers that it gets.
+        obeys: sends as many frames as the server gives it credits, when its own limit is on frames in flight.
     """
 
     name: str
@@ -124,6 +128,7 @@ class Camera:
     max_age_s: float = 0.0
     clip_fps: float = 0.0
     reads: bool = True
+    obeys: bool = True
     played: Played = field(init=False)
     _room: asyncio.Condition = field(default_factory=asyncio.Condition, init=False)
     _waiting: int = field(default=0, init=False)
@@ -179,6 +184,8 @@ class Camera:
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             return due_s
         if self.in_flight:
+            last_s = self.played.due_s.get(sent, 0.0)
+            await asyncio.sleep(max(0.0, last_s + 1 / _FASTEST_FPS - time.monotonic()))
             async with self._room:
                 await self._room.wait_for(lambda: self._waiting < self.in_flight)
         return time.monotonic()
@@ -186,7 +193,7 @@ class Camera:
     async def _read(self, call: Any) -> None:
         async for message in call:
             kind = message.WhichOneof("message")
-            if kind == "advice" and self.in_flight:
+            if kind == "advice" and self.in_flight and self.obeys:
                 self.in_flight = message.advice.credits
             if message.sequence:
                 self._note(message, kind)
@@ -227,9 +234,10 @@ class Loaded:
         """How long they played."""
         return self.ended_s - self.began_s
 
-    def results_per_second(self) -> float:
-        """Frames that were answered with results while they played."""
-        return sum(camera.results(self.began_s, self.ended_s) for camera in self.cameras) / self.seconds
+    def results_per_second(self, *, warm_up_s: float = 0.0) -> float:
+        """Frames that were answered with results while they played, without the first seconds."""
+        since_s = self.began_s + warm_up_s
+        return sum(camera.results(since_s, self.ended_s) for camera in self.cameras) / (self.ended_s - since_s)
 
     def ages_ms(self, *, warm_up_s: float = 0.0) -> list[float]:
         """Ages of all results, without those of the first seconds."""

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -28,7 +28,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 """Prometheus' samples by name and sorted labels."""
 
-STAGES = ("queue", "decode", "detect", "align", "embed", "track", "match", "total", "answer")
+STAGES = ("queue", "decode", "detect", "track", "align", "embed", "match", "total", "answer")
 NETWORKS = ("detector", "landmarker", "embedder")
 
 
@@ -123,6 +123,26 @@ class MeasuredServer:
         pid = self.process.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return [pid, *map(int, children)]
+
+
+@dataclass(slots=True)
+class Sampler:
+    """The server's counters at the first look after a warm-up, and at the last.
+
+    Attributes:
+        server: that is looked at.
+        from_s: when the warm-up is over, monotonic seconds.
+        readings: at most two, each with its time.
+    """
+
+    server: MeasuredServer
+    from_s: float
+    readings: list[tuple[float, Reading]] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Reads, once the warm-up is over."""
+        if time.monotonic() >= self.from_s:
+            self.readings[1:] = [(time.monotonic(), self.server.read())]
 
 
 def _cpu_s(pid: int) -> float:
