@@ -45,6 +45,8 @@ class StreamLimits:
         max_frame_age_ns: when the camera asks for none.
         idle_timeout_s: a stream that sends nothing for so long is ended.
         drain_ns: how long a stopping server answers what it holds.
+        brake_s: after a drop a camera's next frame is read only so much later. One that sends without limit then waits
+            for room on its own connection, instead of keeping the server busy with reading what it will drop.
     """
 
     target_far: float
@@ -52,6 +54,7 @@ class StreamLimits:
     max_frame_age_ns: int
     idle_timeout_s: float
     drain_ns: int
+    brake_s: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +267,7 @@ class CameraStream:
         if superseded is not None:
             await self._advise(opened, at_once=True)
             await self._answer_dropped(superseded, DropReason.SUPERSEDED)
+            await asyncio.sleep(self.share.limits.brake_s)
 
     def _check_sequence(self, sequence: int) -> None:
         if sequence <= self._last_sequence:

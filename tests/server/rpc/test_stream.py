@@ -336,7 +336,7 @@ class Crowd:
     def __init__(self, cameras, *, turns, at_once, steps=25):
         self.looks, self.turns, self.steps = [], asyncio.Semaphore(turns), steps
         self.most_at_once = self.now = 0
-        limits = replace(LIMITS, frames_at_once=at_once, max_frame_age_ns=10**12)
+        limits = replace(LIMITS, frames_at_once=at_once, max_frame_age_ns=10**12, brake_s=0)
         flow = Flow(FlowRule(threads=turns, admitted=turns, credits=3))
         self.cameras = [
             Camera(self.look_as(number), limits=limits, turns=self.turns, flow=flow, clock=lambda: 0)
