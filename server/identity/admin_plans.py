@@ -58,7 +58,7 @@ def split(state: ClusterState, number: int, faces: Iterable[int], *, known: bool
     if not leaving or len(leaving) == len(group.faces):
         raise InvalidInputError(
             "SPLIT_INVALID",
-            f"{len(leaving)} of the {len(group.faces)} faces of group {number} would leave; name at least one face, and "
+            f"{len(leaving)} of the {len(group.faces)} faces of group {number} would leave; name at least one, and "
             "not all of them",
             field="faces",
         )

@@ -44,9 +44,7 @@ class Clusters:
         problem: the last trouble with the index; empty when there was none.
     """
 
-    def __init__(
-        self, settings: ClusterSettings, dimension: int, index: IndexSettings = CLUSTER_INDEX
-    ) -> None:
+    def __init__(self, settings: ClusterSettings, dimension: int, index: IndexSettings = CLUSTER_INDEX) -> None:
         """No faces yet; `restored` makes one with faces.
 
         Args:

@@ -107,22 +107,12 @@ class ClusterState:
 
     def apply(self, change: Regrouping) -> TemplateChange:
         """Takes a change over."""
-        touched: dict[int, set[int]] = {}
         for number in change.started:
             self.groups[number] = Group(number, np.zeros(self.dimension))
             self.next_group = max(self.next_group, number + 1)
-        for face in change.added:
-            self.faces[face.key] = face
-        before = self._templates({group for face, group in change.moved} | self._groups_of(change))
-        for key in change.removed:
-            touched.setdefault(self._leave(key), set())
-            self._bind(key, NO_CHUNKLET)
-            del self.faces[key]
-        for key, number in change.moved:
-            if key in self.group_of:
-                touched.setdefault(self._leave(key), set())
-            self._enter(key, number)
-            touched.setdefault(number, set()).add(key)
+        self.faces.update((face.key, face) for face in change.added)
+        before = self._templates({group for _, group in change.moved} | self._groups_of(change))
+        touched = self._move(change)
         for key, chunklet in change.bound:
             self._bind(key, chunklet)
         self._link(change)
@@ -134,6 +124,20 @@ class ClusterState:
             if number in self.groups:
                 self._refresh(self.groups[number], entered)
         return self._template_change(before, touched)
+
+    def _move(self, change: Regrouping) -> dict[int, set[int]]:
+        """Takes faces out and puts faces in; the groups that changed, with the faces that came."""
+        touched: dict[int, set[int]] = {}
+        for key in change.removed:
+            touched.setdefault(self._leave(key), set())
+            self._bind(key, NO_CHUNKLET)
+            del self.faces[key]
+        for key, number in change.moved:
+            if key in self.group_of:
+                touched.setdefault(self._leave(key), set())
+            self._enter(key, number)
+            touched.setdefault(number, set()).add(key)
+        return touched
 
     def _groups_of(self, change: Regrouping) -> set[int]:
         keys = [*change.removed, *(face for face, _ in change.moved)]
@@ -194,10 +198,8 @@ class ClusterState:
         newest = max((self.faces[key].seen_at_ns for key in entered), default=0)
         group.last_seen_ns = max(group.last_seen_ns, newest)
         faces = [self.faces[key] for key in sorted(pool)]
-        least = _LEAST_APART * settings.join
-        group.templates = set(
-            diverse(faces, settings.templates, good_quality=settings.good_quality, least_apart=least)
-        )
+        least = _LEAST_APART * settings.join(1)
+        group.templates = set(diverse(faces, settings.templates, good_quality=settings.good_quality, least_apart=least))
 
     def chunklets_in(self, faces: Iterable[int]) -> set[int]:
         """Chunklets that some of these faces belong to."""

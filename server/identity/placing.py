@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.domain import Embedding
+from server.identity.cluster_settings import ClusterSettings
 from server.identity.cluster_state import ClusterState, Group
-from server.identity.linkage import average_linkage
+from server.identity.linkage import allowance, average_linkage
 from server.identity.regrouping import Placed, Placement, Regrouping, UnknownFace
 
 Search: TypeAlias = Callable[[Embedding, int], tuple[list[int], list[float]]]
@@ -29,16 +31,15 @@ def place(state: ClusterState, search: Search, face: UnknownFace) -> Placement:
         return Placement(Placed.TOO_POOR, 0, None, Regrouping())
     near = _owners(state, search(face.embedding, settings.neighbours)[0])[:_MOST_GROUPS]
     distances = _distances(near, face.embedding.astype(np.float64))
-    best = int(np.argmin(distances)) if near else -1
-    if best < 0 or distances[best] > settings.join:
+    scores = distances - _allowances(near, 1, settings)
+    best = int(np.argmin(scores)) if near else -1
+    if best < 0 or scores[best] > settings.join(len(state.groups)):
         number = state.next_group
         plan = Regrouping(added=(face,), moved=((face.key, number),), started=(number,))
         return Placement(Placed.WAITING, number, None, plan)
     group = near[best]
     promoted = not group.known and _seconds(state, group, face)
-    plan = Regrouping(
-        added=(face,), moved=((face.key, group.number),), promoted=(group.number,) if promoted else ()
-    )
+    plan = Regrouping(added=(face,), moved=((face.key, group.number),), promoted=(group.number,) if promoted else ())
     placed = Placed.JOINED if group.known else Placed.PROMOTED if promoted else Placed.WAITING
     return Placement(placed, group.number, float(distances[best]), plan)
 
@@ -49,9 +50,18 @@ def _owners(state: ClusterState, faces: Iterable[int]) -> list[Group]:
     return [state.groups[number] for number in numbers]
 
 
-def _distances(groups: Sequence[Group], mean: np.ndarray) -> np.ndarray:
+def _distances(groups: Sequence[Group], mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean squared L2 of the faces of each group to a unit vector or to the faces behind a mean."""
     return np.array([2 - 2 * float(group.total @ mean) / len(group.faces) for group in groups])
+
+
+def _allowances(groups: Sequence[Group], count: int, settings: ClusterSettings) -> NDArray[np.float64]:
+    """What is taken from the mean distances of so many faces to each group."""
+    return allowance(
+        float(count),
+        np.array([len(group.faces) for group in groups], np.float64),
+        settings.allowance * settings.join(1),
+    )
 
 
 def _seconds(state: ClusterState, group: Group, face: UnknownFace) -> bool:
@@ -59,8 +69,9 @@ def _seconds(state: ClusterState, group: Group, face: UnknownFace) -> bool:
     settings = state.settings
     if face.quality < settings.good_quality:
         return False
+    promote = settings.promote(len(state.groups))
     good = [state.faces[key] for key in group.templates if state.faces[key].quality >= settings.good_quality]
-    return any(2 - 2 * float(other.embedding @ face.embedding) <= settings.promote for other in good)
+    return any(2 - 2 * float(other.embedding @ face.embedding) <= promote for other in good)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +79,7 @@ class _Point:
     """Faces that are clustered as one: a face, a chunklet or a large group."""
 
     faces: tuple[int, ...]
-    total: np.ndarray
+    total: NDArray[np.float64]
     chunklets: frozenset[int]
 
 
@@ -80,7 +91,8 @@ def regroup(state: ClusterState, search: Search, number: int) -> Regrouping:
         np.stack([point.total for point in points]),
         np.array([len(point.faces) for point in points], np.float64),
         _apart(state, points),
-        state.settings.join,
+        state.settings.join(len(state.groups)),
+        most_allowance=state.settings.most_allowance,
     )
     clusters: dict[int, list[int]] = {}
     for point, label in zip(points, labels.tolist(), strict=True):
@@ -91,13 +103,16 @@ def regroup(state: ClusterState, search: Search, number: int) -> Regrouping:
 def _neighbourhood(state: ClusterState, search: Search, group: Group) -> list[int]:
     """The group and those near it, the nearest first, as many as may be clustered at a time."""
     settings = state.settings
-    keys = [key for seed in sorted(group.templates) for key in search(state.faces[seed].embedding, settings.neighbours)[0]]
+    keys = [
+        key for seed in sorted(group.templates) for key in search(state.faces[seed].embedding, settings.neighbours)[0]
+    ]
     others = [other for other in _owners(state, dict.fromkeys(keys)) if other is not group]
-    distances = _distances(others, group.mean)
+    distances = _distances(others, group.mean) - _allowances(others, len(group.faces), settings)
+    join = settings.join(len(state.groups))
     numbers, room = [group.number], settings.local_faces - _weight(state, group)
     for i in np.argsort(distances, kind="stable")[:_MOST_GROUPS].tolist():
         room -= _weight(state, others[i])
-        if distances[i] > _REACH * settings.join or room < 0:
+        if distances[i] > _REACH * join or room < 0:
             break
         numbers.append(others[i].number)
     return numbers
@@ -119,14 +134,14 @@ def _points(state: ClusterState, group: Group) -> list[_Point]:
     return [
         _Point(
             tuple(keys),
-            np.sum([state.faces[key].embedding for key in keys], axis=0, dtype=np.float64),
+            np.asarray([state.faces[key].embedding for key in keys], np.float64).sum(axis=0),
             frozenset({chunklet} - {0}),
         )
         for (chunklet, _), keys in together.items()
     ]
 
 
-def _apart(state: ClusterState, points: Sequence[_Point]) -> np.ndarray:
+def _apart(state: ClusterState, points: Sequence[_Point]) -> NDArray[np.bool_]:
     apart = np.zeros((len(points), len(points)), np.bool_)
     barred = [
         (i, frozenset().union(*(state.cannot.get(chunklet, frozenset()) for chunklet in point.chunklets)))
@@ -198,4 +213,4 @@ def _earned(state: ClusterState, faces: Collection[int]) -> bool:
     vectors = np.stack([face.embedding for face in good[: settings.local_faces]])
     distances = 2 - 2 * vectors @ vectors.T
     np.fill_diagonal(distances, np.inf)
-    return bool(distances.min() <= settings.promote)
+    return bool(distances.min() <= settings.promote(len(state.groups)))
