@@ -69,7 +69,9 @@ def clustering(embedded: EmbeddedSet, settings: ClusterSettings) -> list[Figure]
     for method in METHODS:
         found = offline(method, (fit.single, fit.people), (held_out.single, held_out.people))
         best = max(best, found.scores.f1)
-        figures.append(Figure(f"{embedded.name}: B-cubed F1, {method} at {found.threshold:.3f}", found.scores.f1, ""))
+        figures.append(
+            Figure(f"{embedded.name}: B-cubed F1, {method.name} at {found.setting:.3g}", found.scores.f1, "")
+        )
     seen = [online(held_out, settings, seed) for seed in track(SEEDS, f"{embedded.name}, online")]
     f1 = float(np.mean([one.f1 for one in seen]))
     spread = max(one.f1 for one in seen) - min(one.f1 for one in seen)
@@ -167,7 +169,7 @@ def _one(clusters: Clusters, count: int, round_: int) -> Cost:
 
 
 def false_names(embedded: EmbeddedSet, points: Sequence[OperatingPoint]) -> Figure:
-    """Of people who are not enrolled, the share of pictures that get a name; people the thresholds were not fitted on."""
+    """Of people who are not enrolled, the share of pictures that get a name; not the thresholds' people."""
     others = embedded.take((embedded.people % 2 == 1) & embedded.found)
     threshold = threshold_for(points, SEARCH_FAR, ENROLLED)
     margin = Settings.model_fields["min_margin"].default

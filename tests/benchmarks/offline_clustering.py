@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -49,7 +50,7 @@ def scores(labels: Labels, people: Labels) -> Scores:
     return Scores(2 * precision * recall / (precision + recall), precision, recall, right / pairs if pairs else 1.0)
 
 
-def _agglomerative(distances: NDArray[np.float64], method: str, thresholds: NDArray[np.float64]) -> list[Labels]:
+def _agglomerative(method: str, distances: NDArray[np.float64], thresholds: NDArray[np.float64]) -> list[Labels]:
     tree = linkage(squareform(distances, checks=False), method)
     return [fcluster(tree, threshold, "distance") for threshold in thresholds]
 
@@ -66,16 +67,14 @@ def _dbscan(distances: NDArray[np.float64], thresholds: NDArray[np.float64]) -> 
     ]
 
 
-def _hdbscan(distances: NDArray[np.float64], thresholds: NDArray[np.float64]) -> list[Labels]:
+def _hdbscan(distances: NDArray[np.float64], least_samples: NDArray[np.float64]) -> list[Labels]:
+    """It has no threshold; what is chosen is min_samples, its one other parameter that matters for small clusters."""
     return [
         _singled(
-            HDBSCAN(
-                min_cluster_size=2, min_samples=1, cluster_selection_epsilon=float(threshold), metric="precomputed",
-                copy=True, allow_single_cluster=False,
-            ).fit(distances).labels_
+            HDBSCAN(min_cluster_size=2, min_samples=int(n), metric="precomputed", copy=True).fit(distances).labels_
         )
-        for threshold in thresholds
-    ]  # fmt: skip
+        for n in least_samples
+    ]
 
 
 def _chinese_whispers(distances: NDArray[np.float64], thresholds: NDArray[np.float64]) -> list[Labels]:
@@ -95,30 +94,40 @@ def _whispers(edges: NDArray[np.bool_]) -> Labels:
     return labels
 
 
-METHODS: Mapping[str, tuple[Callable[[NDArray[np.float64], NDArray[np.float64]], list[Labels]], tuple[float, float]]] = {
-    "agglomerative, average": (lambda d, t: _agglomerative(d, "average", t), (0.9, 1.5)),
-    "agglomerative, complete": (lambda d, t: _agglomerative(d, "complete", t), (1.0, 1.9)),
-    "DBSCAN": (_dbscan, (0.5, 1.1)),
-    "HDBSCAN": (_hdbscan, (0.0, 1.1)),
-    "Chinese Whispers": (_chinese_whispers, (0.6, 1.3)),
-}
-"""Each method with the range of its threshold on the squared L2."""
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to cluster.
 
-STEP = 0.025
+    Attributes:
+        name: of it.
+        cluster: labels for (N, N) squared L2 distances, at each of some settings.
+        settings: that are tried: thresholds on the squared L2, or what stands in for them.
+    """
+
+    name: str
+    cluster: Callable[[NDArray[np.float64], NDArray[np.float64]], list[Labels]]
+    settings: NDArray[np.float64]
+
+
+METHODS = (
+    Method("agglomerative, average", partial(_agglomerative, "average"), np.arange(0.9, 1.51, 0.025)),
+    Method("agglomerative, complete", partial(_agglomerative, "complete"), np.arange(1.0, 1.91, 0.025)),
+    Method("DBSCAN", _dbscan, np.arange(0.4, 1.21, 0.025)),
+    Method("HDBSCAN", _hdbscan, np.arange(1.0, 5.0)),
+    Method("Chinese Whispers", _chinese_whispers, np.arange(0.6, 1.31, 0.05)),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """One method at the threshold that was best on other people.
+    """One method at the setting that was best on other people.
 
     Attributes:
-        method: its name.
-        threshold: squared L2.
-        scores: on the people that the threshold was not chosen on.
+        setting: one of the method's.
+        scores: on the people that the setting was not chosen on.
     """
 
-    method: str
-    threshold: float
+    setting: float
     scores: Scores
 
 
@@ -132,20 +141,18 @@ def squared_distances(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def offline(
-    method: str,
+    method: Method,
     fit: tuple[NDArray[np.float32], Labels],
     held_out: tuple[NDArray[np.float32], Labels],
 ) -> Offline:
-    """A method's result on some people, with its best threshold on others.
+    """A method's result on some people, with its best setting on others.
 
     Args:
-        method: one of METHODS.
-        fit: embeddings and people that the threshold is chosen on.
+        method: which.
+        fit: embeddings and people that the setting is chosen on.
         held_out: those that are reported.
     """
-    cluster, (low, high) = METHODS[method]
-    thresholds = np.arange(low, high + STEP / 2, STEP)
-    tried = cluster(squared_distances(fit[0]), thresholds)
+    tried = method.cluster(squared_distances(fit[0]), method.settings)
     best = int(np.argmax([scores(labels, fit[1]).f1 for labels in tried]))
-    (labels,) = cluster(squared_distances(held_out[0]), thresholds[best : best + 1])
-    return Offline(method, float(thresholds[best]), scores(labels, held_out[1]))
+    (labels,) = method.cluster(squared_distances(held_out[0]), method.settings[best : best + 1])
+    return Offline(float(method.settings[best]), scores(labels, held_out[1]))
