@@ -72,6 +72,7 @@ def _answer_json(answer: Answer) -> Json:
                 "distance": round(answer.distance, 4),
                 "threshold": round(answer.threshold, 4),
                 "margin": _rounded(answer.margin),
+                "confidence": _rounded(answer.confidence),
             }
         case Unknown():
             return {

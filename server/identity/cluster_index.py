@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 
 from server.domain import Embedding
-from server.identity.calibrate import calibrate
 from server.identity.graph import Graph
 from server.identity.graph_state import GraphShape
 from server.identity.hnsw import HnswIndex
@@ -19,10 +18,13 @@ from server.identity.live import Fold, fold_for
 from server.identity.rows import TemplateRows
 
 CLUSTER_INDEX: Final = IndexSettings(
-    exact_limit=4_096, links=16, build_width=100, delta_limit=1_024, delta_share=0.02, recall=0.98
+    exact_limit=4_096, links=16, build_width=100, delta_limit=1_024, delta_share=0.01
 )
-"""Bounds for unknown faces: templates come and go with every face, so that the graph is small and begins early. A
-missed neighbour costs a candidate that `consolidate` finds again."""
+"""Bounds for unknown faces: templates come and go with every face, so the graph is light and begins early."""
+
+_WIDTH: Final = 24
+"""Candidates kept while the graph is searched. Faces of one person are near and have several templates, so that few
+suffice; whoever is missed starts a candidate, and `consolidate` searches from all its templates again."""
 
 
 class ClusterIndex:
@@ -79,17 +81,15 @@ class ClusterIndex:
             rows = index.rows.compacted()
             shape = GraphShape(rows.dimension, self._settings.links, self._settings.build_width)
             graph = Graph.built(rows.vectors, shape, threads=self._settings.build_threads, cancelled=cancelled)
-            self._replace(rows, self._measured(graph, rows))
+            self._replace(rows, graph)
         elif fold is Fold.EXTEND and isinstance(index, HnswIndex):
             vectors = index.rows.vectors
             graph = index.graph.extended(vectors, threads=self._settings.build_threads, cancelled=cancelled)
-            self._replace(index.rows, self._measured(graph, index.rows))
-
-    def _measured(self, graph: Graph, rows: TemplateRows) -> Graph:
-        calibrate(graph, rows.vectors, recall=self._settings.recall, threads=self._settings.build_threads)
-        return graph
+            self._replace(index.rows, graph)
 
     def _replace(self, base: TemplateRows, graph: Graph | None) -> None:
+        if graph is not None:
+            graph.widen(_WIDTH)
         with self._replacing:
             rows = base.caught_up(self._index.rows)
             self._index = HnswIndex(rows, graph) if graph else BruteForceIndex(rows)

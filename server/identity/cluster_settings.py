@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from server.domain import OperatingPoint
@@ -41,7 +42,7 @@ class ClusterSettings:
     min_quality: float = 0.05
     good_quality: float = 0.2
     templates: int = 8
-    neighbours: int = 24
+    neighbours: int = 12
     local_faces: int = 192
     candidate_age_ns: int = 1 * DAY_NS
     known_age_ns: int = 30 * DAY_NS
@@ -53,7 +54,7 @@ class ClusterSettings:
 
     def join(self, groups: int) -> float:
         """The squared L2 up to which two single faces are one group, when there are so many groups."""
-        return min(threshold_for(self.points, self.join_far, groups), threshold_for(self.points, self.most_far, 1))
+        return min(_threshold(self.points, self.join_far, _about(groups)), _threshold(self.points, self.most_far, 1))
 
     @property
     def most_allowance(self) -> float:
@@ -62,4 +63,13 @@ class ClusterSettings:
 
     def promote(self, groups: int) -> float:
         """The squared L2 up to which a second good face makes a candidate known; at most `join`."""
-        return min(threshold_for(self.points, self.promote_far, groups), self.join(groups))
+        return min(_threshold(self.points, self.promote_far, _about(groups)), self.join(groups))
+
+
+def _about(count: int) -> int:
+    """The number with two digits, rounded up: 1 % more groups are nothing to a threshold, and it is kept for them."""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // unit) * unit
+
+
+_threshold = lru_cache(maxsize=1024)(threshold_for)

@@ -146,10 +146,9 @@ def _faces(people: NDArray[np.int64], random: np.random.Generator, dimension: in
     """Random faces of numbered people: those of one person 0.65 apart, strangers 1.8, as with SFace on LFW."""
     common = np.zeros(dimension)
     common[0] = 1
-    centres = np.empty((len(people), dimension))
-    for person in np.unique(people):
-        own = np.random.default_rng([7, int(person)]).normal(size=dimension) / np.sqrt(dimension)
-        centres[people == person] = own
+    numbers, place = np.unique(people, return_inverse=True)
+    own = np.stack([np.random.default_rng([7, int(number)]).normal(size=dimension) for number in numbers])
+    centres = own[place] / np.sqrt(dimension)
     noise = random.normal(size=centres.shape) / np.sqrt(dimension)
     vectors = 0.31 * common + 0.76 * centres + 0.57 * noise
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
