@@ -127,6 +127,8 @@ def check(index: TemplateIndex, qualities: Mapping[int, float], rule: CheckRule)
     """
     rows = index.rows
     living = np.flatnonzero(rows.alive)
+    if not len(living):
+        return Checkup((), 0, 0, rule.threshold, rule.threshold, 0.0, None)
     if len(living) > rule.most_checked:
         living = np.sort(np.random.default_rng(len(living)).choice(living, rule.most_checked, replace=False))
     own_rows = _rows_by_owner(rows.owners, rows.alive)

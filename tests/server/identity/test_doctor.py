@@ -139,3 +139,7 @@ def test_finds_exactly_the_pairs_that_comparing_all_with_all_finds():
         (min(f.owner, f.other), max(f.owner, f.other)) for f in found.findings if f.trouble is not Trouble.MISPLACED
     }
     assert pairs == nearest_other
+
+
+def test_an_empty_gallery_is_healthy():
+    assert check(BruteForceIndex.empty(2), {}, RULE).findings == ()
