@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from server.domain import OperatingPoint
+from server.identity.linkage import Leeway
 from server.identity.match import threshold_for
 
 DAY_NS: Final = 86_400 * 10**9
@@ -25,6 +26,7 @@ class ClusterSettings:
         promote_far: like `join_far`, for the second good face of a candidate; at most `join_far`.
         allowance: how much farther a single face may be from a large group than from a single face, as a share of the
             threshold.
+        caution: how much nearer two small groups must be than two single faces, as a share of the threshold.
         min_quality: a face below it is not placed at all, 0..1.
         good_quality: a face below it may join, but it neither promotes nor stands for a group, 0..1.
         templates: most faces that stand for one group in searches.
@@ -39,6 +41,7 @@ class ClusterSettings:
     most_far: float = 3e-4
     promote_far: float = 0.004
     allowance: float = 0.08
+    caution: float = 0.25
     min_quality: float = 0.05
     good_quality: float = 0.2
     templates: int = 8
@@ -57,9 +60,9 @@ class ClusterSettings:
         return min(_threshold(self.points, self.join_far, _about(groups)), _threshold(self.points, self.most_far, 1))
 
     @property
-    def most_allowance(self) -> float:
-        """The allowance as squared L2."""
-        return self.allowance * self.join(1)
+    def leeway(self) -> Leeway:
+        """The allowance and the caution as squared L2."""
+        return Leeway(self.allowance * self.join(1), self.caution * self.join(1))
 
     def promote(self, groups: int) -> float:
         """The squared L2 up to which a second good face makes a candidate known; at most `join`."""

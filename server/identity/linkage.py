@@ -4,16 +4,19 @@ The mean squared L2 between the members of two clusters of unit vectors needs on
 2 - 2 (s1 . s2) / (n1 n2). So a point may stand for many faces at once (UPGMA; Sokal & Michener 1958), and must-links
 are points that were summed beforehand.
 
-The mean over many faces spreads less than one distance, so a single face may be farther from the mean of a large group
-than from another single face at the same false accept rate (`allowance`): for SFace the distance at FAR 1e-3 grows from
-1.27 for one face to 1.36 for sixteen. Between large groups nothing is allowed: their mean distance spreads little when
-they are one person.
+One threshold does not suit all sizes (`Leeway`). The mean over many faces spreads less than one distance, so a single
+face may be farther from the mean of a large group than from another single face at the same false accept rate: for
+SFace the distance at FAR 1e-3 grows from 1.27 for one face to 1.36 for sixteen. Two small groups, on the other hand,
+have had their chance to be near: when several faces of each are only so-so alike, they are more often lookalikes than
+one person.
 
 Cannot-links: two clusters that hold such a pair never merge (COP-style constraints;
 Davidson & Ravi 2005, section 4).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +29,27 @@ _LARGE = 9
 """Faces from which on the spread of their mean hardly shrinks."""
 
 
-def allowance(count: float | Weights, counts: Weights, most: float) -> Weights:
-    """What is taken from the mean distance between clusters of so many faces, squared L2.
+@dataclass(frozen=True, slots=True)
+class Leeway:
+    """What is taken from the mean distance of two clusters before it is held against the threshold, squared L2.
 
-    Args:
-        count: faces of the one.
-        counts: (C,) faces of the others.
-        most: between one face and a large group; between larger ones it is less by their smaller number.
+    Attributes:
+        most: between one face and a large group; between two groups it is divided by the faces of the smaller one.
+        caution: taken away again between two groups of several faces each, while both are small.
     """
-    share = np.minimum(1.0, (np.maximum(count, counts) - 1) / (_LARGE - 1))
-    return np.asarray(most * share / np.minimum(count, counts))
+
+    most: float = 0.0
+    caution: float = 0.0
+
+    def of(self, count: float | Weights, counts: Weights) -> Weights:
+        """Between clusters of so many faces, pairwise; 0 for two single faces, negative for two small groups."""
+        larger, smaller = np.maximum(count, counts), np.minimum(count, counts)
+        large = np.minimum(1.0, (larger - 1) / (_LARGE - 1))
+        doubt = (1 - 1 / larger) * (1 - 1 / smaller) * (1 - large)
+        return np.asarray(self.most * large / smaller - self.caution * doubt)
+
+
+NO_LEEWAY = Leeway()
 
 
 def average_linkage(
@@ -44,7 +58,7 @@ def average_linkage(
     apart: NDArray[np.bool_],
     threshold: float,
     *,
-    most_allowance: float = 0.0,
+    leeway: Leeway = NO_LEEWAY,
     fewest: int = 1,
 ) -> NDArray[np.intp]:
     """Merges the two nearest clusters again and again, until none are within the threshold.
@@ -55,8 +69,8 @@ def average_linkage(
         sums: (P, D) sums of unit vectors, one row per point.
         counts: (P,) how many vectors a point stands for.
         apart: (P, P) symmetric, True where two points must not meet.
-        threshold: mean squared L2, less the allowance, up to which clusters merge.
-        most_allowance: between one face and many.
+        threshold: mean squared L2, less the leeway, up to which clusters merge.
+        leeway: by the sizes of two clusters.
         fewest: so many clusters stay, however near.
 
     Returns:
@@ -69,7 +83,7 @@ def average_linkage(
     sizes = counts.astype(np.float64)
     barred = apart.copy()
     np.fill_diagonal(barred, True)
-    distances = 2 - 2 * products / np.outer(sizes, sizes) - allowance(sizes[:, None], sizes, most_allowance)
+    distances = 2 - 2 * products / np.outer(sizes, sizes) - leeway.of(sizes[:, None], sizes)
     distances[barred] = np.inf
     for _ in range(len(sums) - fewest):
         near, far = sorted(np.unravel_index(np.argmin(distances), distances.shape))
@@ -82,7 +96,7 @@ def average_linkage(
         barred[near] |= barred[far]
         barred[:, near] = barred[near]
         barred[far] = barred[:, far] = True
-        row = 2 - 2 * products[near] / (sizes[near] * sizes) - allowance(sizes[near], sizes, most_allowance)
+        row = 2 - 2 * products[near] / (sizes[near] * sizes) - leeway.of(sizes[near], sizes)
         row[barred[near]] = np.inf
         distances[near] = distances[:, near] = row
         distances[far] = distances[:, far] = np.inf

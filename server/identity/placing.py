@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from server.domain import Embedding
 from server.identity.cluster_settings import ClusterSettings
 from server.identity.cluster_state import ClusterState, Group
-from server.identity.linkage import allowance, average_linkage
+from server.identity.linkage import average_linkage
 from server.identity.regrouping import Placed, Placement, Regrouping, UnknownFace
 
 Search: TypeAlias = Callable[[Embedding, int], tuple[list[int], list[float]]]
@@ -31,7 +31,7 @@ def place(state: ClusterState, search: Search, face: UnknownFace) -> Placement:
         return Placement(Placed.TOO_POOR, 0, None, Regrouping())
     near = _owners(state, search(face.embedding, settings.neighbours)[0])[:_MOST_GROUPS]
     distances = _distances(near, face.embedding.astype(np.float64))
-    scores = distances - _allowances(near, 1, settings)
+    scores = distances - _leeways(near, 1, settings)
     best = int(np.argmin(scores)) if near else -1
     if best < 0 or scores[best] > settings.join(len(state.groups)):
         number = state.next_group
@@ -55,13 +55,10 @@ def _distances(groups: Sequence[Group], mean: NDArray[np.float64]) -> NDArray[np
     return np.array([2 - 2 * float(group.total @ mean) / len(group.faces) for group in groups])
 
 
-def _allowances(groups: Sequence[Group], count: int, settings: ClusterSettings) -> NDArray[np.float64]:
+def _leeways(groups: Sequence[Group], count: int, settings: ClusterSettings) -> NDArray[np.float64]:
     """What is taken from the mean distances of so many faces to each group."""
-    return allowance(
-        float(count),
-        np.array([len(group.faces) for group in groups], np.float64),
-        settings.allowance * settings.join(1),
-    )
+    counts = np.array([len(group.faces) for group in groups], np.float64)
+    return settings.leeway.of(float(count), counts)
 
 
 def _seconds(state: ClusterState, group: Group, face: UnknownFace) -> bool:
@@ -92,7 +89,7 @@ def regroup(state: ClusterState, search: Search, number: int) -> Regrouping:
         np.array([len(point.faces) for point in points], np.float64),
         _apart(state, points),
         state.settings.join(len(state.groups)),
-        most_allowance=state.settings.most_allowance,
+        leeway=state.settings.leeway,
     )
     clusters: dict[int, list[int]] = {}
     for point, label in zip(points, labels.tolist(), strict=True):
@@ -107,7 +104,7 @@ def _neighbourhood(state: ClusterState, search: Search, group: Group) -> list[in
         key for seed in sorted(group.templates) for key in search(state.faces[seed].embedding, settings.neighbours)[0]
     ]
     others = [other for other in _owners(state, dict.fromkeys(keys)) if other is not group]
-    distances = _distances(others, group.mean) - _allowances(others, len(group.faces), settings)
+    distances = _distances(others, group.mean) - _leeways(others, len(group.faces), settings)
     join = settings.join(len(state.groups))
     numbers, room = [group.number], settings.local_faces - _weight(state, group)
     for i in np.argsort(distances, kind="stable")[:_MOST_GROUPS].tolist():

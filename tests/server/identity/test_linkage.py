@@ -3,7 +3,7 @@ import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist
 
-from server.identity.linkage import allowance, average_linkage
+from server.identity.linkage import Leeway, average_linkage
 
 
 def unit(count: int, seed: int, dimension: int = 6) -> np.ndarray:
@@ -71,8 +71,29 @@ def test_labels_are_the_smallest_position_of_their_cluster():
     assert all(label == np.flatnonzero(labels == label)[0] for label in labels)
 
 
-def test_only_a_single_face_gets_the_whole_allowance_and_only_from_a_large_group():
+def test_a_single_face_may_be_farther_from_a_large_group():
     counts = np.array([1.0, 5.0, 9.0, 100.0])
 
-    assert allowance(1.0, counts, 0.1).tolist() == pytest.approx([0, 0.05, 0.1, 0.1])
-    assert allowance(10.0, counts, 0.1).tolist() == pytest.approx([0.1, 0.02, 0.1 / 9, 0.01])
+    assert Leeway(most=0.1).of(1.0, counts).tolist() == pytest.approx([0, 0.05, 0.1, 0.1])
+
+
+def test_between_large_groups_there_is_hardly_any_leeway():
+    assert Leeway(most=0.1, caution=0.3).of(10.0, np.array([20.0])) == pytest.approx(0.01)
+
+
+def test_two_small_groups_must_be_nearer_than_two_single_faces():
+    leeway = Leeway(caution=0.3)
+
+    assert leeway.of(1.0, np.array([1.0, 3.0])).tolist() == [0, 0]
+    assert leeway.of(2.0, np.array([3.0]))[0] == pytest.approx(-0.3 * (1 / 2) * (2 / 3) * (3 / 4))
+
+
+def test_lookalike_groups_that_the_mean_would_merge_are_held_apart_by_caution():
+    first, second = np.array([[1.0, 0.0]] * 3), np.array([[0.4, np.sqrt(1 - 0.16)]] * 3)
+    vectors = np.concatenate([first, second])
+
+    merged = average_linkage(vectors, np.ones(6), nobody_apart(6), 1.25)
+    apart = average_linkage(vectors, np.ones(6), nobody_apart(6), 1.25, leeway=Leeway(caution=0.3))
+
+    assert len(np.unique(merged)) == 1
+    assert apart.tolist() == [0, 0, 0, 3, 3, 3]
