@@ -7,6 +7,7 @@ async with Client("localhost:50051") as client:
             ...
 """
 
+from clients.checkup import Checkup
 from clients.client import Client
 from clients.encode import JpegEncoding
 from clients.errors import (
@@ -54,6 +55,7 @@ from clients.video import VideoWriter
 __all__ = [
     # a server
     "Client",
+    "Checkup",
     "Enrolment",
     "Health",
     "Identity",

@@ -41,6 +41,8 @@ SIZES = MappingProxyType({"few": 1_000, "many": 100_000})
 TIMED = 400
 ENROLLED = 1_000
 SEARCH_FAR = 1e-3
+NOT_TWO_PEOPLE = (("Diana_Taurasi", "Shavon_Earp"), ("Carolina_Moraes", "Isabela_Moraes"))
+"""People of LFW whom nobody can tell apart: a woman who is there under two names, and twins."""
 
 
 def main() -> None:
@@ -57,7 +59,7 @@ def main() -> None:
     faces, famous = lfw(given.models_dir), celeba247(given.models_dir)
     figures = clustering(_repeated(faces), settings) + clustering(famous, settings)
     figures += cost(settings)
-    figures += [false_names(faces, points)]
+    figures += false_names(faces, points)
     figures += calibration(faces, famous)
     finish("clusters", figures)
 
@@ -173,34 +175,37 @@ def _one(clusters: Clusters, count: int, round_: int) -> Cost:
     return Cost(1e3 * (placed - start), 1e3 * (time.perf_counter() - placed))
 
 
-def false_names(embedded: EmbeddedSet, points: Sequence[OperatingPoint]) -> Figure:
+def false_names(embedded: EmbeddedSet, points: Sequence[OperatingPoint]) -> list[Figure]:
     """Of people who are not enrolled, the share of pictures that get a name; not the thresholds' people."""
     others = embedded.take((embedded.people % 2 == 1) & embedded.found)
+    names = np.array([path.partition("/")[0] for path in others.paths.tolist()])
     threshold = threshold_for(points, SEARCH_FAR, ENROLLED)
-    margin = Settings.model_fields["min_margin"].default
-    named = probes = 0
+    probes, named, excused = 0, 0, 0
     for seed in SEEDS:
         people = np.random.default_rng(seed).permutation(np.unique(others.people))
         enrolled = np.isin(others.people, people[:ENROLLED])
         templates, strangers = others.take(enrolled), others.take(~enrolled)
         distances = 2 - 2 * strangers.single.astype(np.float64) @ templates.mirrored.T
         probes += len(strangers)
-        named += sum(_named(row, templates.people, threshold, margin) for row in distances)
-    return Figure(
-        f"false names: {probes:,} searches against {ENROLLED:,} at FAR {SEARCH_FAR:g}",
-        named / probes,
-        "",
-        Bar.AT_MOST,
-        1.5e-3,
-    )
+        for name, row in zip(names[~enrolled].tolist(), distances, strict=True):
+            given = _named(row, names[enrolled], threshold)
+            named += given != ""
+            excused += tuple(sorted((name, given))) in NOT_TWO_PEOPLE
+    what = f"false names: {probes:,} searches against {ENROLLED:,} at FAR {SEARCH_FAR:g}"
+    return [
+        Figure(what, named / probes, "", Bar.AT_MOST, 1.5e-3),
+        Figure(f"{what}, without twins and one woman under two names", (named - excused) / probes, ""),
+    ]
 
 
-def _named(distances: NDArray[np.float64], people: NDArray[np.int64], threshold: float, margin: float) -> bool:
+def _named(distances: NDArray[np.float64], people: NDArray[np.str_], threshold: float) -> str:
+    """The name that a face gets; empty for none."""
     order = np.argsort(distances)
     _, first = np.unique(people[order], return_index=True)
     nearest = order[np.sort(first)[:2]]
     candidates = [Candidate(str(people[row]), "", float(distances[row]), "") for row in nearest]
-    return isinstance(decide(candidates, threshold=threshold, min_margin=margin), Match)
+    answer = decide(candidates, threshold=threshold, min_margin=Settings.model_fields["min_margin"].default)
+    return answer.identity if isinstance(answer, Match) else ""
 
 
 if __name__ == "__main__":
