@@ -7,7 +7,6 @@ async with Client("localhost:50051") as client:
             ...
 """
 
-from clients.checkup import Checkup
 from clients.client import Client
 from clients.encode import JpegEncoding
 from clients.errors import (
@@ -55,7 +54,6 @@ from clients.video import VideoWriter
 __all__ = [
     # a server
     "Client",
-    "Checkup",
     "Enrolment",
     "Health",
     "Identity",
