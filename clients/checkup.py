@@ -31,6 +31,11 @@ class TemplateReference:
     display_name: str
     template_id: str
 
+    @property
+    def id(self) -> str:
+        """Last part of the person's resource name."""
+        return self.identity.rpartition("/")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -70,10 +75,10 @@ class Finding:
     @property
     def remedy(self) -> str:
         """The command that mends it, once somebody has looked; words in capitals are to be filled in."""
-        own = shlex.quote(self.template.identity)
+        own = shlex.quote(self.template.id)
         match self.trouble:
             case Trouble.DUPLICATE if self.other is not None:
-                other = shlex.quote(self.other.identity)
+                other = shlex.quote(self.other.id)
                 return f"facestream-admin person enrol --to {own} PHOTOS && facestream-admin person delete {other}"
             case Trouble.MISPLACED:
                 return f"facestream-admin person delete {own} && facestream-admin person enrol NAME PHOTOS"

@@ -133,7 +133,8 @@ def check(index: TemplateIndex, qualities: Mapping[int, float], rule: CheckRule)
         living = np.sort(np.random.default_rng(len(living)).choice(living, rule.most_checked, replace=False))
     own_rows = _rows_by_owner(rows.owners, rows.alive)
     seen = [_look(index, own_rows, int(row)) for row in living]
-    findings = _pairs(seen, qualities, rule) + _misplaced(seen, qualities) + _weak(seen, qualities, rule)
+    pairs = _pairs(seen, qualities, rule)
+    findings = pairs + _misplaced(seen, qualities, pairs) + _weak(seen, qualities, rule)
     far, advised = _thresholds(seen, rule)
     kept = [one.own <= advised for one in seen if one.own < np.inf]
     return Checkup(
@@ -184,8 +185,14 @@ def _pairs(seen: list[_Seen], qualities: Mapping[int, float], rule: CheckRule) -
     ]
 
 
-def _misplaced(seen: list[_Seen], qualities: Mapping[int, float]) -> list[Finding]:
-    return [_finding(Trouble.MISPLACED, one, qualities) for one in seen if one.distance < one.own < np.inf]
+def _misplaced(seen: list[_Seen], qualities: Mapping[int, float], pairs: list[Finding]) -> list[Finding]:
+    """Templates that are nearer to somebody else, unless that is probably the same person anyway."""
+    twins = {frozenset((pair.owner, pair.other)) for pair in pairs if pair.trouble is Trouble.DUPLICATE}
+    return [
+        _finding(Trouble.MISPLACED, one, qualities)
+        for one in seen
+        if one.distance < one.own < np.inf and frozenset((one.owner, one.other)) not in twins
+    ]
 
 
 def _weak(seen: list[_Seen], qualities: Mapping[int, float], rule: CheckRule) -> list[Finding]:

@@ -143,3 +143,8 @@ def test_finds_exactly_the_pairs_that_comparing_all_with_all_finds():
 
 def test_an_empty_gallery_is_healthy():
     assert check(BruteForceIndex.empty(2), {}, RULE).findings == ()
+
+
+def test_a_template_that_is_nearer_to_the_same_person_enrolled_twice_is_not_misplaced():
+    assert troubles(check(gallery({7: [0, 40], 8: [5]}), {}, RULE))[0][0] is Trouble.DUPLICATE
+    assert len(check(gallery({7: [0, 40], 8: [5]}), {}, RULE).findings) == 1
