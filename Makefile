@@ -70,6 +70,9 @@ bench-accuracy: setup models ## LFW with every default pair of models, and with 
 bench-gallery: setup ## search and restart with 100,000 people
 	$(BIN)/python -m tests.benchmarks.gallery
 
+bench-clusters: setup models ## strangers: online clustering against offline, cost per face, false names, confidence
+	$(BIN)/python -m tests.benchmarks.clusters
+
 bench-mining: setup ## triplet mining against pytorch-metric-learning
 	$(BIN)/python -m tests.trainer.bench_mining
 
@@ -94,4 +97,4 @@ clean: ## remove what was built; models and data stay
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 .PHONY: help install setup models format lint types layers proto proto-check docs test check peers \
-	bench bench-quick bench-accuracy bench-gallery bench-mining bench-stream demo clean
+	bench bench-quick bench-accuracy bench-clusters bench-gallery bench-mining bench-stream demo clean

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from clients.channel import DEFAULT_TARGET, checked_target
+from clients.commands import gallery as gallery_commands
 from clients.commands import look, person, top
 from clients.commands.admin_context import AdminContext, Output, hoisted
 from clients.commands.run import run
@@ -25,6 +26,7 @@ app = typer.Typer(
     "page may stand before or after the command.",
 )
 app.add_typer(person.app, name="person")
+app.add_typer(gallery_commands.app, name="gallery")
 app.command(epilog="Example: facestream-admin search party.jpg --limit 3")(look.search)
 app.command(epilog="Example: facestream-admin verify passport.jpg selfie.jpg && echo same")(look.verify)
 app.command(epilog="Example: facestream-admin status --server camera-hub:50051")(look.status)

@@ -21,6 +21,7 @@ from facestream.v1 import (
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from clients.channel import DEFAULT_TARGET, open_channel
+from clients.checkup import Checkup
 from clients.enrolment import enrol_all
 from clients.errors import Cause, NotFoundError, RefusedError, RpcError, UnavailableError
 from clients.frames import Recognition
@@ -45,6 +46,7 @@ from clients.session import RecognitionStream
 from clients.sources.source import Source
 from clients.statistics import ServerStatistics
 from clients.text import printable
+from clients.wire.checkup import read_checkup
 from clients.wire.faces import read_recognition
 from clients.wire.people import (
     read_details,
@@ -66,6 +68,8 @@ _WRITE_ATTEMPTS = 3
 _FIRST_WAIT_S = 0.2
 _PAGE = 500
 _SECONDS_PER_PHOTO = 2.0
+_CHECK_S = 60.0
+"""More time for a check, which searches for up to 5,000 templates."""
 
 
 def _unheard(outcomes: Sequence[PhotoOutcome]) -> None:
@@ -215,6 +219,11 @@ class Client:
             gallery=self.gallery, image=image_of(photo), limit=limit, target_far=target_far
         )
         return read_search(await self._call(self._galleries.SearchIdentities, request))
+
+    async def check_gallery(self, *, limit: int = 0, target_far: float = 0.0) -> Checkup:
+        """References that mislead, the worst first. 0 means the server's default. Changes nothing."""
+        request = gallery_pb2.CheckGalleryRequest(gallery=self.gallery, limit=limit, target_far=target_far)
+        return read_checkup(await self._call(self._galleries.CheckGallery, request, self.timeout_s + _CHECK_S))
 
     # ---- pictures
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from clients.checkup import Checkup
 from clients.faces import Answer, Face, Match, Undecided, Unknown
 from clients.frames import Dropped, Failed, FrameAnswer, Lost, Recognised, Stamp
 from clients.people import Identity, PhotoOutcome, SearchResult, Status, Template
@@ -72,6 +73,7 @@ def _answer_json(answer: Answer) -> Json:
                 "distance": round(answer.distance, 4),
                 "threshold": round(answer.threshold, 4),
                 "margin": _rounded(answer.margin),
+                "confidence": _rounded(answer.confidence),
             }
         case Unknown():
             return {
@@ -137,6 +139,38 @@ def search_json(result: SearchResult) -> Json:
                 ]
             }
             for found in result.faces
+        ],
+    }
+
+
+def checkup_json(checkup: Checkup) -> Json:
+    """What a check of a gallery found."""
+    return {
+        "templates": checkup.template_count,
+        "checked": checkup.checked_count,
+        "revision": checkup.gallery_revision,
+        "threshold": round(checkup.threshold, 4),
+        "advised_threshold": round(checkup.advised_threshold, 4),
+        "advised_target_far": checkup.advised_target_far,
+        "observed_far": checkup.observed_far,
+        "kept_share": _rounded(checkup.kept_share),
+        "finding_count": checkup.finding_count,
+        "findings": [
+            {
+                "trouble": str(finding.trouble),
+                "identity": finding.template.identity,
+                "name": finding.template.display_name,
+                "template": finding.template.template_id,
+                "other_identity": finding.other.identity if finding.other else None,
+                "other_name": finding.other.display_name if finding.other else None,
+                "other_template": finding.other.template_id if finding.other else None,
+                "distance": _rounded(finding.distance),
+                "own_distance": _rounded(finding.own_distance),
+                "quality": round(finding.quality, 3),
+                "meaning": finding.meaning,
+                "remedy": finding.remedy,
+            }
+            for finding in checkup.findings
         ],
     }
 

@@ -224,7 +224,10 @@ def _add_services(late: LateServices, parts: Parts) -> None:
     settings, vision = parts.settings, parts.loaded.vision
     limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
     rule = RecognitionRule(
-        parts.loaded.operating_points, settings.min_margin, Legibility(min_size_px=settings.min_face_px)
+        parts.loaded.operating_points,
+        settings.min_margin,
+        Legibility(min_size_px=settings.min_face_px),
+        parts.loaded.calibration,
     )
     recogniser = Recogniser(vision, parts.galleries, rule, limits, time.perf_counter_ns)
     enroller = Enroller(

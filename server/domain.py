@@ -192,6 +192,21 @@ class OperatingPoint:
     val: float
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How distances become probabilities; `server.identity.confidence` has the formula.
+
+    Attributes:
+        intercept: log-odds at distance 0 among one template.
+        distance: log-odds per unit of squared L2; negative.
+        log_templates: log-odds per unit of the natural logarithm of the number of templates; at most 0.
+    """
+
+    intercept: float
+    distance: float
+    log_templates: float
+
+
 class UnknownReason(Enum):
     """Why a face got no name."""
 
@@ -218,6 +233,7 @@ class Match:
         threshold: the distance that had to be beaten, squared L2.
         margin: the second nearest person's distance minus `distance`; None while one person is enrolled.
         provisional: True while only one look at a track says so.
+        confidence: calibrated probability that the name is right, 0..1; None when the embedder has no calibration.
     """
 
     identity: str
@@ -226,6 +242,7 @@ class Match:
     threshold: float
     margin: float | None
     provisional: bool = False
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,13 @@ class FakeGallery(gallery_pb2_grpc.GalleryServiceServicer):
         refusals: why photographs with these sources are refused.
         faces: in every photograph to search for.
         fail: errors to answer, the next call first; None lets a call through.
+        checkup: what a check of the gallery finds.
         requests: ids of the writes that came, repeated ones too.
         page_size: identities per page at most.
     """
 
     def __init__(self) -> None:
+        self.checkup = gallery_pb2.CheckGalleryResponse(threshold=THRESHOLD, advised_threshold=THRESHOLD)
         self.identities: dict[str, gallery_pb2.Identity] = {}
         self.refusals: dict[str, tuple[gallery_pb2.PhotoRefusal.ValueType, str]] = {}
         self.faces: Sequence[face_pb2.Face] = ()
@@ -182,6 +184,16 @@ class FakeGallery(gallery_pb2_grpc.GalleryServiceServicer):
             threshold=THRESHOLD,
             target_far=0.001,
         )
+
+    async def CheckGallery(  # noqa: N802
+        self, request: gallery_pb2.CheckGalleryRequest, context: Context
+    ) -> gallery_pb2.CheckGalleryResponse:
+        """What a test laid in."""
+        await self._maybe_fail(context)
+        found = gallery_pb2.CheckGalleryResponse()
+        found.CopyFrom(self.checkup)
+        del found.findings[request.limit or 100 :]
+        return found
 
     def _outcome(self, source: str) -> gallery_pb2.PhotoOutcome:
         refusal, message = self.refusals.get(source, (gallery_pb2.PHOTO_REFUSAL_UNSPECIFIED, ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from server.domain import Embeddings, GalleryName, IdentityName
 from server.identity import reads, requests, writes
 from server.identity.admission import (
     MOST_PER_PAGE,
+    check_fingerprint,
     check_limit,
     check_page_size,
     check_people,
@@ -23,9 +24,11 @@ from server.identity.admission import (
 from server.identity.change import GalleryChange
 from server.identity.directory import DataDirectory
 from server.identity.display_name import check_display_name, folded
+from server.identity.doctor import CheckRule, check
 from server.identity.folder import Folder
 from server.identity.group_commit import GroupCommit
 from server.identity.hnsw import HnswIndex
+from server.identity.index import BruteForceIndex
 from server.identity.index_settings import IndexSettings
 from server.identity.live import LiveGallery
 from server.identity.loading import Loader
@@ -36,6 +39,7 @@ from server.identity.records import (
     Change,
     DeletionReceipt,
     EnrolReceipt,
+    GalleryCheck,
     GallerySearch,
     GalleryStatistics,
     Identity,
@@ -354,6 +358,30 @@ class Galleries:
             index_width=index.graph.width,
             index_recall=index.graph.recall,
         )
+
+    def check(self, gallery: GalleryName, rule_for: Callable[[int], CheckRule]) -> GalleryCheck:
+        """Looks for references that mislead; changes nothing.
+
+        Args:
+            gallery: where; one without anybody is healthy.
+            rule_for: what counts as trouble among so many people.
+
+        Raises:
+            FingerprintError: when the gallery holds embeddings of other models.
+        """
+        live = self._live.get(gallery)
+        if live is None:
+            empty = BruteForceIndex.empty(self._loader.dimension)
+            return GalleryCheck(check(empty, {}, rule_for(0)), {}, 0)
+        view = live.view
+        check_fingerprint(gallery, view.fingerprint, self._loader.fingerprint)
+        with self._store.reading() as db:
+            qualities = reads.qualities(db, live.key)
+        found = check(view.index, qualities, rule_for(view.roster.count))
+        keys = {key for finding in found.findings for key in (finding.owner, finding.other) if key}
+        people = {key: view.roster[key] for key in keys}
+        names = {key: (gallery.identity(who.identity_id), who.display_name) for key, who in people.items()}
+        return GalleryCheck(found, names, view.revision)
 
     def settle(self, timeout_s: float) -> bool:
         """Waits until every index is folded and what was deleted has left the files; False when that takes longer."""

@@ -151,6 +151,15 @@ def identity_templates(db: apsw.Connection, name: IdentityName) -> Iterator[Temp
         yield Template(str(key), source, Quality(**json.loads(quality)), photo_digest, created_ns)
 
 
+def qualities(db: apsw.Connection, gallery_key: int) -> dict[int, float]:
+    """The quality score of each template of a gallery, by key."""
+    return dict(
+        db.execute(
+            "SELECT template_key, json_extract(quality, '$.score') FROM templates WHERE gallery_key = ?", (gallery_key,)
+        )
+    )
+
+
 def crop(db: apsw.Connection, name: IdentityName, template_id: str) -> bytes:
     """A template's aligned face as JPEG; empty when it was not kept.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
 from server.domain import Embedding, Quality
+from server.identity.doctor import Checkup
 from server.identity.match import Candidate
 
 
@@ -268,3 +270,18 @@ class Change:
     identity: str
     stamp: int
     at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryCheck:
+    """A checkup with the people in it.
+
+    Attributes:
+        checkup: what was found, people and templates by their keys.
+        people: (resource name, display name) of the people in the findings, by key.
+        revision: of the gallery that was looked at.
+    """
+
+    checkup: Checkup
+    people: Mapping[int, tuple[str, str]]
+    revision: int

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from server.domain import AlignmentTemplate, OperatingPoint, PixelSpec
+from server.domain import AlignmentTemplate, Calibration, OperatingPoint, PixelSpec
 from server.errors import ModelError
 from server.inference.parts import (
     Detector,
@@ -127,6 +127,15 @@ class Manifest(Part):
         """
         points = sorted(self.as_embedder().operating_points, key=lambda point: point.far)
         return tuple(OperatingPoint(point.far, point.distance, point.val) for point in points)
+
+    def calibration(self) -> Calibration | None:
+        """How distances become probabilities; None when that was never fitted.
+
+        Raises:
+            ModelError: MODEL_KIND_WRONG when the model is no embedder.
+        """
+        part = self.as_embedder().calibration
+        return Calibration(part.intercept, part.distance, part.log_templates) if part else None
 
 
 def _wrong_kind(manifest: Manifest, wanted: Kind) -> ModelError:

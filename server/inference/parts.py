@@ -101,6 +101,18 @@ class OperatingPoint(Part):
     val: Annotated[float, Field(ge=0, le=1)]
 
 
+class Calibration(Part):
+    """How distances become probabilities: the log-odds that the nearest template shows the same person.
+
+    They are intercept + distance * d + log_templates * ln(n), with d the squared L2 to the nearest of n templates.
+    """
+
+    intercept: float
+    distance: Annotated[float, Field(lt=0)]
+    log_templates: Annotated[float, Field(le=0)]
+    fitted_on: Annotated[str, Field(max_length=2000)] = ""
+
+
 class Embedder(Part):
     """What an embedder needs.
 
@@ -113,6 +125,7 @@ class Embedder(Part):
         operating_points: thresholds; without any, nobody can be named.
         fitted_on: what the operating points were measured on and how.
         mirrored: whether the operating points are those of embeddings averaged with the mirrored crop's.
+        calibration: how distances become probabilities; without it, names come without a confidence.
     """
 
     output: Text
@@ -122,6 +135,7 @@ class Embedder(Part):
     operating_points: tuple[OperatingPoint, ...] = ()
     fitted_on: Annotated[str, Field(max_length=2000)] = ""
     mirrored: bool = False
+    calibration: Calibration | None = None
 
     @model_validator(mode="after")
     def _monotone(self) -> Embedder:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from server.domain import Faces, OperatingPoint
+from server.domain import Calibration, Faces, OperatingPoint
 from server.inference.backend import Backend
 from server.inference.choose import Decision
 from server.inference.combine import CombiningBackend
@@ -87,11 +87,13 @@ class LoadedVision:
     Attributes:
         vision: ready to use.
         operating_points: of the embedder; none when they were never measured.
+        calibration: of the embedder; None when it was never fitted.
         models: all of them, for information and for closing.
     """
 
     vision: FaceVision
     operating_points: tuple[OperatingPoint, ...]
+    calibration: Calibration | None
     models: tuple[LoadedModel, ...]
 
     def close(self) -> None:
@@ -130,7 +132,7 @@ def load_vision(choice: ModelChoice, *, say: Callable[[str], None], ran: Ran = _
         fingerprint=_fingerprint(models),
     )
     _warm(vision, choice)
-    return LoadedVision(vision, embedder.manifest.operating_points(), models)
+    return LoadedVision(vision, embedder.manifest.operating_points(), embedder.manifest.calibration(), models)
 
 
 def _fingerprint(models: Sequence[LoadedModel]) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from server.domain import Embeddings, GalleryName, Match, OperatingPoint, Unknown
+from server.domain import Calibration, Embeddings, GalleryName, Match, OperatingPoint, Unknown
+from server.identity.confidence import confidence
 from server.identity.gallery import Galleries
-from server.identity.match import decide, threshold_for
+from server.identity.match import Candidate, decide, threshold_for
+from server.identity.records import GallerySearch
 from server.vision.quality import Legibility
 
 
@@ -18,15 +21,31 @@ class RecognitionRule:
         operating_points: measured thresholds of the embedder.
         min_margin: how much nearer than the second person the first must be, squared L2.
         legibility: faces that fall short of it are left undecided.
+        calibration: what a distance says about the name; None when the embedder has none.
     """
 
     operating_points: tuple[OperatingPoint, ...]
     min_margin: float
     legibility: Legibility
+    calibration: Calibration | None = None
 
     def threshold(self, far: float, comparisons: int) -> float:
         """The distance to beat for one face against so many people, squared L2."""
         return threshold_for(self.operating_points, far, max(1, comparisons))
+
+    def answer(self, candidates: Sequence[Candidate], search: GallerySearch, far: float) -> Match | Unknown:
+        """Who a face is.
+
+        Args:
+            candidates: of the face, nearest first; two suffice.
+            search: that found them.
+            far: wanted false accept rate of one face against everybody.
+        """
+        threshold = self.threshold(far, search.identity_count)
+        answer = decide(candidates, threshold=threshold, min_margin=self.min_margin)
+        if self.calibration is None or not isinstance(answer, Match):
+            return answer
+        return replace(answer, confidence=confidence(self.calibration, answer.distance, search.template_count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +78,5 @@ def name_faces(
         FingerprintError: the gallery holds embeddings of other models.
     """
     search = galleries.search(gallery, embeddings, limit=2)
-    threshold = rule.threshold(far, search.identity_count)
-    answers = tuple(
-        decide(candidates, threshold=threshold, min_margin=rule.min_margin) for candidates in search.candidates
-    )
+    answers = tuple(rule.answer(candidates, search, far) for candidates in search.candidates)
     return Named(answers, search.revision)

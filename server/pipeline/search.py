@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.domain import Answer, EncodedImage, GalleryName
-from server.identity.match import Candidate, decide
+from server.identity.match import Candidate
 from server.pipeline.recognise import Recogniser
 from server.pipeline.verify import embed_image
 from server.pipeline.vision import Analysis
@@ -41,10 +41,7 @@ def search_image(
     analysis, embeddings = embed_image(recogniser, encoded, mirrored=True)
     found = recogniser.galleries.search(gallery, embeddings, limit=max(2, limit))
     threshold = recogniser.rule.threshold(far, found.identity_count)
-    answers = tuple(
-        decide(candidates, threshold=threshold, min_margin=recogniser.rule.min_margin)
-        for candidates in found.candidates
-    )
+    answers = tuple(recogniser.rule.answer(candidates, found, far) for candidates in found.candidates)
     return ImageSearch(
         analysis, answers, tuple(candidates[:limit] for candidates in found.candidates), threshold, found.revision
     )

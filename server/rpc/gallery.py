@@ -17,11 +17,13 @@ from server.errors import EnrolmentError, InvalidInputError
 from server.identity.gallery import Galleries
 from server.identity.match import Candidate
 from server.identity.records import RequestStamp
+from server.pipeline.check import check_gallery
 from server.pipeline.enrol import Photo
 from server.pipeline.enrolment import Enroller, EnrolmentRequest
 from server.pipeline.recognise import Recogniser
 from server.pipeline.search import search_image
 from server.rpc import wire
+from server.rpc.wire_check import check_message
 from server.telemetry import Metrics
 
 T = TypeVar("T")
@@ -30,6 +32,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 MAX_PHOTOS = 64
 _MAX_SOURCE = 200
 _MAX_CANDIDATES, _DEFAULT_CANDIDATES = 100, 5
+_MAX_FINDINGS, _DEFAULT_FINDINGS = 1000, 100
 _REQUEST_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -186,6 +189,18 @@ class GalleryServicer(gallery_pb2_grpc.GalleryServiceServicer):
             index_delta_count=found.index_delta_count,
         )
 
+    async def CheckGallery(  # noqa: N802
+        self, request: gallery_pb2.CheckGalleryRequest, context: Context
+    ) -> gallery_pb2.CheckGalleryResponse:
+        """References that mislead."""
+        del context
+        gallery = GalleryName.parse(request.gallery)
+        far = wire.far_from(request.target_far, self._target_far)
+        limit = _finding_limit(request.limit)
+        rule = self._recogniser.rule
+        advice = await self._run(lambda: check_gallery(self._galleries, rule, gallery, far=far))
+        return check_message(advice, limit)
+
     def count_people(self, gallery: GalleryName) -> None:
         """Tells the metrics how many people a gallery holds."""
         self._metrics.identities.labels(str(gallery)).set(self._galleries.statistics(gallery).identity_count)
@@ -266,3 +281,13 @@ def _limit(asked: int) -> int:
             field="limit",
         )
     return asked or _DEFAULT_CANDIDATES
+
+
+def _finding_limit(asked: int) -> int:
+    if asked < 0:
+        raise InvalidInputError(
+            "LIMIT_INVALID",
+            f"limit is {asked}; write 0 for {_DEFAULT_FINDINGS}, or up to {_MAX_FINDINGS}",
+            field="limit",
+        )
+    return min(asked, _MAX_FINDINGS) or _DEFAULT_FINDINGS

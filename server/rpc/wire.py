@@ -155,6 +155,7 @@ def _set_answer(face: face_pb2.Face, answer: Answer) -> None:
                 distance=answer.distance,
                 threshold=answer.threshold,
                 margin=answer.margin,
+                confidence=answer.confidence,
                 provisional=answer.provisional,
             )
         )

@@ -229,7 +229,7 @@ def write_operating_points(fitted: dict[str, list[OperatingPoint]]) -> None:
     )
     known = json.loads(OPERATING_POINTS_FILE.read_text()) if OPERATING_POINTS_FILE.exists() else {}
     for embedder, points in fitted.items():
-        known[embedder] = {
+        known[embedder] = known.get(embedder, {}) | {
             "fitted_on": how,
             "points": [{"far": point.far, "distance": point.distance, "val": point.val} for point in points],
         }

@@ -23,8 +23,8 @@ def test_the_public_names_are_these() -> None:
 def test_the_clients_methods_are_these() -> None:
     shown = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
     assert shown == {
-        "aclose", "delete", "embed", "enrol", "find", "get", "health", "list", "recognize", "rename", "search",
-        "statistics", "status", "stream", "verify",
+        "aclose", "check_gallery", "delete", "embed", "enrol", "find", "get", "health", "list", "recognize", "rename",
+        "search", "statistics", "status", "stream", "verify",
     }  # fmt: skip
 
 

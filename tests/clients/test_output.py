@@ -40,6 +40,7 @@ def test_a_recognised_frame_has_everything_about_its_faces() -> None:
                 "distance": 0.5,
                 "threshold": 1.1,
                 "margin": 0.4,
+                "confidence": None,
                 "quality": 0.8,
                 "score": 0.9,
             }
@@ -74,6 +75,13 @@ def test_strangers_and_doubts_have_no_name_and_a_reason() -> None:
     )
     assert (undecided["name"], undecided["answer"], undecided["reason"]) == (None, "undecided", "low_quality")
     assert (none["name"], none["answer"]) == (None, "none")
+
+
+def test_a_confidence_stands_beside_the_distance() -> None:
+    sure = matching("Ada", distance=0.5)
+    sure.match.confidence = 0.98764
+    shown = face_json(read_face(sure))
+    assert (shown["distance"], shown["confidence"]) == (0.5, 0.9876)
 
 
 def test_missing_numbers_are_null() -> None:

@@ -82,6 +82,38 @@ PHOTO_REFUSAL_INCONSISTENT: PhotoRefusal.ValueType  # 11
 """The photos of one request do not show one person, and this one stands apart."""
 Global___PhotoRefusal: _TypeAlias = PhotoRefusal  # noqa: Y015
 
+class _GalleryTrouble:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GalleryTroubleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GalleryTrouble.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GALLERY_TROUBLE_UNSPECIFIED: _GalleryTrouble.ValueType  # 0
+    """Not set."""
+    GALLERY_TROUBLE_DUPLICATE: _GalleryTrouble.ValueType  # 1
+    """Two people who are probably one: a template of each is nearer than strangers ever are."""
+    GALLERY_TROUBLE_MISPLACED: _GalleryTrouble.ValueType  # 2
+    """A template that is nearer to somebody else than to the other templates of its own person."""
+    GALLERY_TROUBLE_CONFUSABLE: _GalleryTrouble.ValueType  # 3
+    """Two people who can be taken for each other: a template of one is within the threshold of the other's."""
+    GALLERY_TROUBLE_WEAK: _GalleryTrouble.ValueType  # 4
+    """A template of poor quality."""
+
+class GalleryTrouble(_GalleryTrouble, metaclass=_GalleryTroubleEnumTypeWrapper):
+    """What is wrong with a reference."""
+
+GALLERY_TROUBLE_UNSPECIFIED: GalleryTrouble.ValueType  # 0
+"""Not set."""
+GALLERY_TROUBLE_DUPLICATE: GalleryTrouble.ValueType  # 1
+"""Two people who are probably one: a template of each is nearer than strangers ever are."""
+GALLERY_TROUBLE_MISPLACED: GalleryTrouble.ValueType  # 2
+"""A template that is nearer to somebody else than to the other templates of its own person."""
+GALLERY_TROUBLE_CONFUSABLE: GalleryTrouble.ValueType  # 3
+"""Two people who can be taken for each other: a template of one is within the threshold of the other's."""
+GALLERY_TROUBLE_WEAK: GalleryTrouble.ValueType  # 4
+"""A template of poor quality."""
+Global___GalleryTrouble: _TypeAlias = GalleryTrouble  # noqa: Y015
+
 @_typing.final
 class Identity(_message.Message):
     """A person who is enrolled."""
@@ -777,3 +809,187 @@ class GetGalleryStatisticsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetGalleryStatisticsResponse: _TypeAlias = GetGalleryStatisticsResponse  # noqa: Y015
+
+@_typing.final
+class CheckGalleryRequest(_message.Message):
+    """Asks for references that mislead."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_FIELD_NUMBER: _builtins.int
+    TARGET_FAR_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    """Gallery; empty means tenants/default/galleries/default."""
+    target_far: _builtins.float
+    """As in StreamConfig."""
+    limit: _builtins.int
+    """Findings wanted: 0 means 100, more than 1000 is cut to 1000, negative is refused."""
+    def __init__(
+        self,
+        *,
+        gallery: _builtins.str = ...,
+        target_far: _builtins.float = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery", "limit", b"limit", "target_far", b"target_far"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckGalleryRequest: _TypeAlias = CheckGalleryRequest  # noqa: Y015
+
+@_typing.final
+class TemplateReference(_message.Message):
+    """A template, and whose it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTITY_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    TEMPLATE_ID_FIELD_NUMBER: _builtins.int
+    identity: _builtins.str
+    """Resource name of the person."""
+    display_name: _builtins.str
+    """The person's display name."""
+    template_id: _builtins.str
+    """The template's id."""
+    def __init__(
+        self,
+        *,
+        identity: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        template_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "identity", b"identity", "template_id", b"template_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TemplateReference: _TypeAlias = TemplateReference  # noqa: Y015
+
+@_typing.final
+class GalleryFinding(_message.Message):
+    """One trouble. Of two people who are too near there is one finding, with their nearest templates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TROUBLE_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    OTHER_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
+    OWN_DISTANCE_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    trouble: Global___GalleryTrouble.ValueType
+    """Which."""
+    distance: _builtins.float
+    """Distance of the two; unset for a weak one."""
+    own_distance: _builtins.float
+    """Distance to the nearest other template of its own person; unset while it has no other."""
+    quality: _builtins.float
+    """Quality score of the template, 0..1."""
+    @_builtins.property
+    def template(self) -> Global___TemplateReference:
+        """The template that is in trouble."""
+
+    @_builtins.property
+    def other(self) -> Global___TemplateReference:
+        """The nearest template of somebody else; unset for a weak one."""
+
+    def __init__(
+        self,
+        *,
+        trouble: Global___GalleryTrouble.ValueType = ...,
+        template: Global___TemplateReference | None = ...,
+        other: Global___TemplateReference | None = ...,
+        distance: _builtins.float | None = ...,
+        own_distance: _builtins.float | None = ...,
+        quality: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_own_distance", b"_own_distance", "distance", b"distance", "other", b"other", "own_distance", b"own_distance", "template", b"template"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_own_distance", b"_own_distance", "distance", b"distance", "other", b"other", "own_distance", b"own_distance", "quality", b"quality", "template", b"template", "trouble", b"trouble"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__distance: _TypeAlias = _typing.Literal["distance"]  # noqa: Y015
+    _WhichOneofArgType__distance: _TypeAlias = _typing.Literal["_distance", b"_distance"]  # noqa: Y015
+    _WhichOneofReturnType__own_distance: _TypeAlias = _typing.Literal["own_distance"]  # noqa: Y015
+    _WhichOneofArgType__own_distance: _TypeAlias = _typing.Literal["_own_distance", b"_own_distance"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__distance) -> _WhichOneofReturnType__distance | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__own_distance) -> _WhichOneofReturnType__own_distance | None: ...
+
+Global___GalleryFinding: _TypeAlias = GalleryFinding  # noqa: Y015
+
+@_typing.final
+class CheckGalleryResponse(_message.Message):
+    """What a check of a gallery found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    FINDING_COUNT_FIELD_NUMBER: _builtins.int
+    TEMPLATE_COUNT_FIELD_NUMBER: _builtins.int
+    CHECKED_COUNT_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    ADVISED_THRESHOLD_FIELD_NUMBER: _builtins.int
+    ADVISED_TARGET_FAR_FIELD_NUMBER: _builtins.int
+    OBSERVED_FAR_FIELD_NUMBER: _builtins.int
+    KEPT_SHARE_FIELD_NUMBER: _builtins.int
+    GALLERY_REVISION_FIELD_NUMBER: _builtins.int
+    finding_count: _builtins.int
+    """All findings, those beyond the limit too."""
+    template_count: _builtins.int
+    """Templates in the gallery."""
+    checked_count: _builtins.int
+    """Templates that were looked at: all, or a random sample of a large gallery."""
+    threshold: _builtins.float
+    """The threshold in force."""
+    advised_threshold: _builtins.float
+    """The threshold that suits this gallery: stricter than the one in force where its people are very alike."""
+    advised_target_far: _builtins.float
+    """The target_far at which the server's threshold is the advised one; unset when nothing need change."""
+    observed_far: _builtins.float
+    """Share of the templates looked at that the threshold in force would give to somebody else if their own person were
+    not enrolled.
+    """
+    kept_share: _builtins.float
+    """Share of the templates looked at that are within the advised threshold of another one of their person; unset when
+    nobody has two.
+    """
+    gallery_revision: _builtins.int
+    """The gallery's revision that was looked at."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___GalleryFinding]:
+        """The worst first: duplicates, misplaced, confusable, weak; by distance or quality among each."""
+
+    def __init__(
+        self,
+        *,
+        findings: _abc.Iterable[Global___GalleryFinding] | None = ...,
+        finding_count: _builtins.int = ...,
+        template_count: _builtins.int = ...,
+        checked_count: _builtins.int = ...,
+        threshold: _builtins.float = ...,
+        advised_threshold: _builtins.float = ...,
+        advised_target_far: _builtins.float | None = ...,
+        observed_far: _builtins.float = ...,
+        kept_share: _builtins.float | None = ...,
+        gallery_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_advised_target_far", b"_advised_target_far", "_kept_share", b"_kept_share", "advised_target_far", b"advised_target_far", "kept_share", b"kept_share"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_advised_target_far", b"_advised_target_far", "_kept_share", b"_kept_share", "advised_target_far", b"advised_target_far", "advised_threshold", b"advised_threshold", "checked_count", b"checked_count", "finding_count", b"finding_count", "findings", b"findings", "gallery_revision", b"gallery_revision", "kept_share", b"kept_share", "observed_far", b"observed_far", "template_count", b"template_count", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__advised_target_far: _TypeAlias = _typing.Literal["advised_target_far"]  # noqa: Y015
+    _WhichOneofArgType__advised_target_far: _TypeAlias = _typing.Literal["_advised_target_far", b"_advised_target_far"]  # noqa: Y015
+    _WhichOneofReturnType__kept_share: _TypeAlias = _typing.Literal["kept_share"]  # noqa: Y015
+    _WhichOneofArgType__kept_share: _TypeAlias = _typing.Literal["_kept_share", b"_kept_share"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__advised_target_far) -> _WhichOneofReturnType__advised_target_far | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kept_share) -> _WhichOneofReturnType__kept_share | None: ...
+
+Global___CheckGalleryResponse: _TypeAlias = CheckGalleryResponse  # noqa: Y015

@@ -70,6 +70,11 @@ class GalleryServiceStub:
                 request_serializer=facestream_dot_v1_dot_gallery__pb2.GetGalleryStatisticsRequest.SerializeToString,
                 response_deserializer=facestream_dot_v1_dot_gallery__pb2.GetGalleryStatisticsResponse.FromString,
                 _registered_method=True)
+        self.CheckGallery = channel.unary_unary(
+                '/facestream.v1.GalleryService/CheckGallery',
+                request_serializer=facestream_dot_v1_dot_gallery__pb2.CheckGalleryRequest.SerializeToString,
+                response_deserializer=facestream_dot_v1_dot_gallery__pb2.CheckGalleryResponse.FromString,
+                _registered_method=True)
 
 
 class GalleryServiceServicer:
@@ -128,6 +133,14 @@ class GalleryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckGallery(self, request, context):
+        """Looks for references that mislead: people who are enrolled twice or can be taken for each other, templates that are
+        nearer to somebody else, weak ones. Changes nothing. Takes one search per template, of at most 5000 of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GalleryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -165,6 +178,11 @@ def add_GalleryServiceServicer_to_server(servicer, server):
                     servicer.GetGalleryStatistics,
                     request_deserializer=facestream_dot_v1_dot_gallery__pb2.GetGalleryStatisticsRequest.FromString,
                     response_serializer=facestream_dot_v1_dot_gallery__pb2.GetGalleryStatisticsResponse.SerializeToString,
+            ),
+            'CheckGallery': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckGallery,
+                    request_deserializer=facestream_dot_v1_dot_gallery__pb2.CheckGalleryRequest.FromString,
+                    response_serializer=facestream_dot_v1_dot_gallery__pb2.CheckGalleryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -357,6 +375,33 @@ class GalleryService:
             '/facestream.v1.GalleryService/GetGalleryStatistics',
             facestream_dot_v1_dot_gallery__pb2.GetGalleryStatisticsRequest.SerializeToString,
             facestream_dot_v1_dot_gallery__pb2.GetGalleryStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facestream.v1.GalleryService/CheckGallery',
+            facestream_dot_v1_dot_gallery__pb2.CheckGalleryRequest.SerializeToString,
+            facestream_dot_v1_dot_gallery__pb2.CheckGalleryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,10 @@ class GalleryServiceStub:
     """The enrolled people nearest to each face of a photograph, whatever the threshold."""
     GetGalleryStatistics: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetGalleryStatisticsRequest, _gallery_pb2.GetGalleryStatisticsResponse]
     """Numbers about one gallery."""
+    CheckGallery: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.CheckGalleryRequest, _gallery_pb2.CheckGalleryResponse]
+    """Looks for references that mislead: people who are enrolled twice or can be taken for each other, templates that are
+    nearer to somebody else, weak ones. Changes nothing. Takes one search per template, of at most 5000 of them.
+    """
 
 @_typing.type_check_only
 class GalleryServiceAsyncStub(GalleryServiceStub):
@@ -75,6 +79,10 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     """The enrolled people nearest to each face of a photograph, whatever the threshold."""
     GetGalleryStatistics: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetGalleryStatisticsRequest, _gallery_pb2.GetGalleryStatisticsResponse]  # type: ignore[assignment]
     """Numbers about one gallery."""
+    CheckGallery: _aio.UnaryUnaryMultiCallable[_gallery_pb2.CheckGalleryRequest, _gallery_pb2.CheckGalleryResponse]  # type: ignore[assignment]
+    """Looks for references that mislead: people who are enrolled twice or can be taken for each other, templates that are
+    nearer to somebody else, weak ones. Changes nothing. Takes one search per template, of at most 5000 of them.
+    """
 
 class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps enrolled people. A gallery comes into being with its first identity."""
@@ -138,5 +146,15 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.GetGalleryStatisticsResponse, _abc.Awaitable[_gallery_pb2.GetGalleryStatisticsResponse]]:
         """Numbers about one gallery."""
+
+    @_abc_1.abstractmethod
+    def CheckGallery(
+        self,
+        request: _gallery_pb2.CheckGalleryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.CheckGalleryResponse, _abc.Awaitable[_gallery_pb2.CheckGalleryResponse]]:
+        """Looks for references that mislead: people who are enrolled twice or can be taken for each other, templates that are
+        nearer to somebody else, weak ones. Changes nothing. Takes one search per template, of at most 5000 of them.
+        """
 
 def add_GalleryServiceServicer_to_server(servicer: GalleryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

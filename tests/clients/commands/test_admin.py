@@ -374,3 +374,45 @@ def test_help_is_data(arguments: list[str], capsys: Captured) -> None:
     captured = capsys.readouterr()
     assert "Usage:" in captured.out
     assert captured.err == ""
+
+
+# ---- gallery check
+
+
+def trouble(kind: gallery_pb2.GalleryTrouble.ValueType, **fields: object) -> gallery_pb2.GalleryFinding:
+    own = gallery_pb2.TemplateReference(identity="tenants/default/galleries/default/identities/a", display_name="Ada")
+    other = gallery_pb2.TemplateReference(identity="tenants/default/galleries/default/identities/b", display_name="Bea")
+    return gallery_pb2.GalleryFinding(trouble=kind, template=own, other=other, quality=0.8, **fields)
+
+
+def test_a_check_shows_each_finding_with_the_command_that_mends_it(run: Admin) -> None:
+    run.server.gallery.checkup = gallery_pb2.CheckGalleryResponse(
+        findings=[
+            trouble(gallery_pb2.GALLERY_TROUBLE_DUPLICATE, distance=0.21),
+            trouble(gallery_pb2.GALLERY_TROUBLE_MISPLACED, distance=0.9, own_distance=1.4),
+        ],
+        finding_count=7,
+        template_count=50,
+        checked_count=20,
+        threshold=1.1,
+        advised_threshold=1.1,
+    )
+    shown = run.json("gallery", "check")
+    assert [finding["trouble"] for finding in shown["findings"]] == ["duplicate", "misplaced"]
+    assert "person enrol --to a PHOTOS && facestream-admin person delete b" in shown["findings"][0]["remedy"]
+    assert (shown["finding_count"], shown["checked"], shown["advised_target_far"]) == (7, 20, None)
+    code, out = run("gallery", "check")
+    assert code == 0
+    assert "duplicate" in out
+    assert "20 of 50 templates looked at, 7 findings, 2 shown (--limit shows more)" in run.err
+    assert "the threshold 1.100 suits this gallery" in run.err
+
+
+def test_a_check_says_which_setting_gives_the_advised_threshold(run: Admin) -> None:
+    run.server.gallery.checkup = gallery_pb2.CheckGalleryResponse(
+        threshold=1.1, advised_threshold=0.9, advised_target_far=2e-6, observed_far=0.031
+    )
+    code, _ = run("gallery", "check")
+    assert code == 0
+    assert "3.1 % of the templates would be taken for somebody else" in run.err
+    assert "facestream-server --target-far 2.0e-06" in run.err

@@ -12,7 +12,16 @@ import pytest
 from pydantic import BaseModel
 
 from server.inference.manifest import Manifest
-from server.inference.parts import Detector, Embedder, Input, OperatingPoint, Pixels, StatedSource, WheelSource
+from server.inference.parts import (
+    Calibration,
+    Detector,
+    Embedder,
+    Input,
+    OperatingPoint,
+    Pixels,
+    StatedSource,
+    WheelSource,
+)
 from server.models.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[3]
@@ -24,6 +33,7 @@ PARTS: dict[str, tuple[type[BaseModel], ...]] = {
     "detector.": (Detector,),
     "embedder.": (Embedder,),
     "embedder.operating_points.": (OperatingPoint,),
+    "embedder.calibration.": (Calibration,),
     "source.": (WheelSource, StatedSource),
 }
 

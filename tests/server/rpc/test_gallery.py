@@ -114,6 +114,47 @@ async def test_statistics_say_what_is_in_force(stub, loaded):
     assert numbers.index_base_count + numbers.index_delta_count == 3
 
 
+# ---- checking
+
+
+async def test_a_check_names_people_who_are_enrolled_twice(stub):
+    ada = await enrol(stub, 1)
+    again = await stub.EnrolIdentity(enrolment("Ada again", portrait(between(1, 2, 0.02)), allow_lookalikes=True))
+    await enrol(stub, 5)
+
+    found = await stub.CheckGallery(gallery_pb2.CheckGalleryRequest())
+
+    (finding,) = found.findings
+    assert finding.trouble == gallery_pb2.GALLERY_TROUBLE_DUPLICATE
+    assert {finding.template.identity, finding.other.identity} == {ada.name, again.identity.name}
+    assert {finding.template.display_name, finding.other.display_name} == {"person 1", "Ada again"}
+    assert finding.distance < found.threshold
+    assert not finding.HasField("own_distance")
+    assert (found.finding_count, found.template_count, found.checked_count, found.gallery_revision) == (1, 3, 3, 3)
+    assert not found.HasField("advised_target_far")
+
+
+async def test_a_check_shows_no_more_than_was_asked_for_and_counts_all(stub):
+    for share in (0.0, 0.02, 0.04):
+        await stub.EnrolIdentity(enrolment(f"share {share}", portrait(between(1, 2, share)), allow_lookalikes=True))
+
+    found = await stub.CheckGallery(gallery_pb2.CheckGalleryRequest(limit=1))
+
+    assert len(found.findings) == 1
+    assert found.finding_count == 2
+
+
+async def test_an_empty_gallery_is_healthy(stub):
+    found = await stub.CheckGallery(gallery_pb2.CheckGalleryRequest())
+
+    assert (len(found.findings), found.template_count) == (0, 0)
+
+
+async def test_a_negative_number_of_findings_is_refused(stub):
+    refusal = await refused_by(stub.CheckGallery(gallery_pb2.CheckGalleryRequest(limit=-1)))
+    assert refusal.reason == "LIMIT_INVALID"
+
+
 # ---- searching
 
 

@@ -127,6 +127,11 @@ def test_a_match_says_who_how_near_and_what_had_to_be_beaten():
     assert not match.HasField("confidence")
 
 
+def test_a_confidence_goes_beside_the_distance():
+    match = answered(Match("i", "Ada", 0.5, 1.0, None, confidence=0.75)).match
+    assert match.confidence == 0.75
+
+
 def test_without_a_second_person_there_is_no_margin():
     assert not answered(Match("i", "Ada", 0.5, 1.0, None)).match.HasField("margin")
     assert answered(Match("i", "Ada", 0.5, 1.0, 0.0)).match.HasField("margin")

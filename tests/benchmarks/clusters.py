@@ -1,0 +1,212 @@
+"""Strangers: online clustering against offline, what a new face costs, false names, and calibrated confidence.
+
+    python -m tests.benchmarks.clusters
+    python -m tests.benchmarks.clusters --write-calibration   fit the calibrations and put them into the catalogue
+
+LFW's people with at least two pictures, and celeba247, each embedded by the server's own code with the default models
+(once: the embeddings are kept in benchmarks-out). The settings' defaults were chosen on every second person; what is
+printed here are the others. Offline methods get the threshold that is best on the first half of the same set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from server.domain import Match, OperatingPoint
+from server.identity.cluster import Clusters
+from server.identity.cluster_settings import ClusterSettings
+from server.identity.match import Candidate, decide, threshold_for
+from server.identity.regrouping import ClusterRows, FaceRow, GroupRow, UnknownFace
+from server.inference.manifest import load_manifest
+from server.settings import Settings
+from tests.benchmarks.calibration import calibration, write_calibrations
+from tests.benchmarks.embedded import SFACE, EmbeddedSet, celeba247, lfw
+from tests.benchmarks.offline_clustering import METHODS, Scores, offline, scores
+from tests.benchmarks.report import Bar, Figure, finish
+
+SEEDS = range(5)
+STEPS = 2
+"""Steps of consolidation after each face; a server has far more time between two."""
+PRECISION = 0.995
+SIZES = MappingProxyType({"few": 1_000, "many": 100_000})
+TIMED = 400
+ENROLLED = 1_000
+SEARCH_FAR = 1e-3
+NOT_TWO_PEOPLE = (("Diana_Taurasi", "Shavon_Earp"), ("Carolina_Moraes", "Isabela_Moraes"))
+"""People of LFW whom nobody can tell apart: a woman who is there under two names, and twins."""
+
+
+def main() -> None:
+    """Parses, measures, prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models-dir", type=Path, default=Path("models"))
+    parser.add_argument("--write-calibration", action="store_true", help="fit and write, and measure nothing")
+    given = parser.parse_args()
+    if given.write_calibration:
+        write_calibrations(given.models_dir)
+        return
+    points = load_manifest(given.models_dir / SFACE).operating_points()
+    settings = ClusterSettings(points)
+    faces, famous = lfw(given.models_dir), celeba247(given.models_dir)
+    figures = clustering(_repeated(faces), settings) + clustering(famous, settings)
+    figures += cost(settings)
+    figures += false_names(faces, points)
+    figures += calibration(faces, famous)
+    finish("clusters", figures)
+
+
+def _repeated(embedded: EmbeddedSet) -> EmbeddedSet:
+    """The people with at least two pictures."""
+    return embedded.take(np.bincount(embedded.people)[embedded.people] >= 2)
+
+
+def clustering(embedded: EmbeddedSet, settings: ClusterSettings) -> list[Figure]:
+    """Online against offline, on the half of the people that nothing was chosen on."""
+    fit, held_out = (embedded.take(embedded.people % 2 == half) for half in (0, 1))
+    best = 0.0
+    figures = []
+    for method in METHODS:
+        found = offline(method, (fit.single, fit.people), (held_out.single, held_out.people))
+        best = max(best, found.scores.f1)
+        figures.append(
+            Figure(f"{embedded.name}: B-cubed F1, {method.name} at {found.setting:.3g}", found.scores.f1, "")
+        )
+    seen = [online(held_out, settings, seed) for seed in track(SEEDS, f"{embedded.name}, online")]
+    f1 = float(np.mean([one.f1 for one in seen]))
+    spread = max(one.f1 for one in seen) - min(one.f1 for one in seen)
+    precision = min(one.pairwise_precision for one in seen)
+    return [
+        *figures,
+        Figure(f"{embedded.name}: B-cubed F1, online", f1, ""),
+        Figure(f"{embedded.name}: B-cubed precision, online", float(np.mean([one.precision for one in seen])), ""),
+        Figure(f"{embedded.name}: B-cubed recall, online", float(np.mean([one.recall for one in seen])), ""),
+        Figure(f"{embedded.name}: F1, online over best offline", round(f1 / best, 4), "x", Bar.AT_LEAST, 1.0),
+        Figure(f"{embedded.name}: pairwise precision, worst order", precision, "", Bar.AT_LEAST, PRECISION),
+        Figure(f"{embedded.name}: spread of F1 over {len(SEEDS)} orders", spread, "", Bar.AT_MOST, 0.01),
+    ]
+
+
+def online(embedded: EmbeddedSet, settings: ClusterSettings, seed: int) -> Scores:
+    """The scores after every face was placed, one at a time in a shuffled order; one that is too poor stays alone."""
+    clusters = Clusters(settings, embedded.single.shape[1])
+    labels = -1 - np.arange(len(embedded))
+    for at, row in enumerate(np.random.default_rng(seed).permutation(len(embedded))):
+        face = UnknownFace(int(row) + 1, embedded.single[row], float(embedded.quality[row]), at)
+        clusters.apply(clusters.place(face).regrouping)
+        for _ in range(STEPS):
+            clusters.apply(clusters.consolidate())
+    while clusters.unsettled:
+        clusters.apply(clusters.consolidate())
+    placed = np.array([clusters.group_of(row + 1) for row in range(len(embedded))])
+    return scores(np.where(placed > 0, placed, labels), embedded.people)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Milliseconds a new face: placing and applying, and the consolidation that follows."""
+
+    place_ms: float
+    consolidate_ms: float
+
+
+def cost(settings: ClusterSettings) -> list[Figure]:
+    """What a new face costs among few and among many, timed in turns so that both see the same machine."""
+    crowds = {name: _crowd(settings, count) for name, count in SIZES.items()}
+    spent: dict[str, list[Cost]] = {name: [] for name in SIZES}
+    for round_ in range(TIMED):
+        for name, clusters in crowds.items():
+            spent[name].append(_one(clusters, SIZES[name], round_))
+    place = {name: float(np.median([one.place_ms for one in costs])) for name, costs in spent.items()}
+    settle = {name: float(np.mean([one.consolidate_ms for one in costs])) for name, costs in spent.items()}
+    return [
+        *(Figure(f"placing a face among {SIZES[name]:,}", value, "ms") for name, value in place.items()),
+        *(Figure(f"consolidating after it among {SIZES[name]:,}", value, "ms") for name, value in settle.items()),
+        Figure("placing among many over placing among few", place["many"] / place["few"], "x", Bar.AT_MOST, 1.5),
+        Figure("consolidating among many over among few", settle["many"] / settle["few"], "x"),
+    ]
+
+
+def _crowd(settings: ClusterSettings, count: int) -> Clusters:
+    """Unknown people, three faces each, as far apart as real ones."""
+    people = np.arange(count) // 3
+    vectors = _faces(people, np.random.default_rng(1))
+    rows = ClusterRows(
+        faces=tuple(FaceRow(UnknownFace(i + 1, vectors[i], 0.8, i), int(people[i]) + 1) for i in range(count)),
+        groups=tuple(GroupRow(int(person) + 1, known=True) for person in np.unique(people)),
+        next_group=int(people[-1]) + 2,
+    )
+    clusters = Clusters.restored(rows, settings, vectors.shape[1])
+    while clusters.needs_fold:
+        clusters.fold(lambda: False)
+    return clusters
+
+
+def _faces(people: NDArray[np.int64], random: np.random.Generator, dimension: int = 128) -> NDArray[np.float32]:
+    """Random faces of numbered people: those of one person 0.65 apart, strangers 1.8, as with SFace on LFW."""
+    common = np.zeros(dimension)
+    common[0] = 1
+    numbers, place = np.unique(people, return_inverse=True)
+    own = np.stack([np.random.default_rng([7, int(number)]).normal(size=dimension) for number in numbers])
+    centres = own[place] / np.sqrt(dimension)
+    noise = random.normal(size=centres.shape) / np.sqrt(dimension)
+    vectors = 0.31 * common + 0.76 * centres + 0.57 * noise
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def _one(clusters: Clusters, count: int, round_: int) -> Cost:
+    """Every second face is of somebody who is there, the others are new people."""
+    person = round_ if round_ % 2 else count + round_
+    (vector,) = _faces(np.array([person]), np.random.default_rng([3, round_]))
+    face = UnknownFace(count + 1 + round_, vector, 0.8, count + round_)
+    start = time.perf_counter()
+    clusters.apply(clusters.place(face).regrouping)
+    placed = time.perf_counter()
+    while clusters.unsettled:
+        clusters.apply(clusters.consolidate())
+    return Cost(1e3 * (placed - start), 1e3 * (time.perf_counter() - placed))
+
+
+def false_names(embedded: EmbeddedSet, points: Sequence[OperatingPoint]) -> list[Figure]:
+    """Of people who are not enrolled, the share of pictures that get a name; not the thresholds' people."""
+    others = embedded.take((embedded.people % 2 == 1) & embedded.found)
+    names = np.array([path.partition("/")[0] for path in others.paths.tolist()])
+    threshold = threshold_for(points, SEARCH_FAR, ENROLLED)
+    probes, named, excused = 0, 0, 0
+    for seed in SEEDS:
+        people = np.random.default_rng(seed).permutation(np.unique(others.people))
+        enrolled = np.isin(others.people, people[:ENROLLED])
+        templates, strangers = others.take(enrolled), others.take(~enrolled)
+        distances = 2 - 2 * strangers.single.astype(np.float64) @ templates.mirrored.T
+        probes += len(strangers)
+        for name, row in zip(names[~enrolled].tolist(), distances, strict=True):
+            given = _named(row, names[enrolled], threshold)
+            named += given != ""
+            excused += tuple(sorted((name, given))) in NOT_TWO_PEOPLE
+    what = f"false names: {probes:,} searches against {ENROLLED:,} at FAR {SEARCH_FAR:g}"
+    return [
+        Figure(what, named / probes, "", Bar.AT_MOST, 1.5e-3),
+        Figure(f"{what}, without twins and one woman under two names", (named - excused) / probes, ""),
+    ]
+
+
+def _named(distances: NDArray[np.float64], people: NDArray[np.str_], threshold: float) -> str:
+    """The name that a face gets; empty for none."""
+    order = np.argsort(distances)
+    _, first = np.unique(people[order], return_index=True)
+    nearest = order[np.sort(first)[:2]]
+    candidates = [Candidate(str(people[row]), "", float(distances[row]), "") for row in nearest]
+    answer = decide(candidates, threshold=threshold, min_margin=Settings.model_fields["min_margin"].default)
+    return answer.identity if isinstance(answer, Match) else ""
+
+
+if __name__ == "__main__":
+    main()
