@@ -71,9 +71,12 @@ def joined(claims: Sequence[Claim], tracks: Sequence[Track], sight: Sight, rule:
     A look costs a frame less when others have already paid for its decoding, and faces that are embedded together cost
     less each.
     """
-    soon_ns = sight.at_ns + round(rule.joined_s * 1e9)
+
+    def reason_of(track: Track, face: int) -> LookReason | None:
+        return look_reason(track, sight.scores[face], sight.at_ns, rule, patience=rule.joined)
+
     return tuple(
-        replace(claim, reason=look_reason(tracks[claim.track], sight.scores[face], soon_ns, rule))
+        replace(claim, reason=reason_of(tracks[claim.track], face))
         if claim.track is not None and claim.certain and claim.reason is None
         else claim
         for face, claim in enumerate(claims)

@@ -46,7 +46,7 @@ def threshold_for(points: Sequence[OperatingPoint], far: float, comparisons: int
         points: measured operating points in any order, at least one. Where a smaller FAR was measured at a larger
             distance (noise), the smaller distance counts for both.
         far: wanted false accept rate of one face against everybody, in (0, 1).
-        comparisons: how many people the face is compared with; 0 counts as 1.
+        comparisons: how many templates of others the face is compared with; 0 counts as 1.
 
     Returns:
         Squared L2, at least 0; never grows with `comparisons`, never shrinks with `far`.

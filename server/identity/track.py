@@ -14,7 +14,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from server.domain import Embedding, Faces
+from server.domain import Embedding, Faces, Match
 from server.identity.associate import Pair, associate
 from server.identity.motion import Motion
 from server.identity.track_template import Look, TrackTemplate
@@ -56,7 +56,7 @@ class TrackRule:
         retry_s: between attempts while no look was legible.
         confirm_s: after a first look, until the one that confirms it.
         refresh_s: after a look of a settled track; twice and four times as long when the track is older.
-        joined_s: looks that are due within so long are had with others of the same frame.
+        joined: looks are had with others of the same frame after this share of their waiting time.
         looks: that a template keeps.
     """
 
@@ -70,7 +70,7 @@ class TrackRule:
     retry_s: float = 0.2
     confirm_s: float = 0.2
     refresh_s: float = 1.0
-    joined_s: float = 0.3
+    joined: float = 0.7
     looks: int = 5
 
 
@@ -141,7 +141,7 @@ def trusted(track: Track, pair: Pair, likeness: float, at_ns: int, rule: TrackRu
     return pair.overlap >= rule.min_overlap and likeness >= rule.min_likeness and not blind
 
 
-def look_reason(track: Track, score: float, at_ns: int, rule: TrackRule) -> LookReason | None:
+def look_reason(track: Track, score: float, at_ns: int, rule: TrackRule, *, patience: float = 1.0) -> LookReason | None:
     """Why the face of a track should be looked at closely in this frame; None when it need not.
 
     Args:
@@ -149,10 +149,11 @@ def look_reason(track: Track, score: float, at_ns: int, rule: TrackRule) -> Look
         score: of the face as judged before a close look, 0..1.
         at_ns: now.
         rule: how often.
+        patience: share of the waiting times that must have passed.
     """
     if track.tried_ns < 0:
         return LookReason.NEW
-    since_s = (at_ns - track.tried_ns) / 1e9
+    since_s = (at_ns - track.tried_ns) / 1e9 / patience
     if track.verdict is None:
         return LookReason.RETRY if since_s >= rule.retry_s else None
     if track.estranged:
@@ -165,7 +166,13 @@ def look_reason(track: Track, score: float, at_ns: int, rule: TrackRule) -> Look
 
 
 def _refresh_s(track: Track, at_ns: int, rule: TrackRule) -> float:
-    """A face that has been there long needs fewer looks: each is another chance to err, and costs the same."""
+    """A face that has been there long needs fewer looks: each is another chance to err, and costs the same.
+
+    Until a stranger's template is full, looks come quicker: most people who can be named at all are named by one of them.
+    """
+    template, verdict = track.template, track.verdict
+    if verdict and template and not isinstance(verdict.answer, Match) and len(template.looks) < rule.looks:
+        return 2 * rule.confirm_s
     age_s = (at_ns - track.started_ns) / 1e9
     return rule.refresh_s * (1 if age_s < 5 * rule.refresh_s else 2 if age_s < 20 * rule.refresh_s else 4)
 

@@ -149,7 +149,7 @@ class Enroller:
             return list(photos)
         embeddings = np.stack([photo.template.embedding for photo in photos if photo.template is not None])
         search = self.galleries.search(request.gallery, embeddings, limit=2)
-        threshold = self.recognition.threshold(self.target_far, search.identity_count)
+        threshold = self.recognition.threshold(self.target_far, search.template_count)
         result = list(photos)
         for i, candidates in zip(accepted, search.candidates, strict=True):
             other = _nearest_other(candidates, request.identity)

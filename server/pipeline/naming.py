@@ -30,7 +30,7 @@ class RecognitionRule:
     calibration: Calibration | None = None
 
     def threshold(self, far: float, comparisons: int) -> float:
-        """The distance to beat for one face against so many people, squared L2."""
+        """The distance to beat for one face against so many templates, squared L2."""
         return threshold_for(self.operating_points, far, max(1, comparisons))
 
     def answer(self, candidates: Sequence[Candidate], search: GallerySearch, far: float) -> Match | Unknown:
@@ -41,7 +41,7 @@ class RecognitionRule:
             search: that found them.
             far: wanted false accept rate of one face against everybody.
         """
-        threshold = self.threshold(far, search.identity_count)
+        threshold = self.threshold(far, search.template_count)
         answer = decide(candidates, threshold=threshold, min_margin=self.min_margin)
         if self.calibration is None or not isinstance(answer, Match):
             return answer

@@ -40,7 +40,7 @@ def search_image(
     """
     analysis, embeddings = embed_image(recogniser, encoded, mirrored=True)
     found = recogniser.galleries.search(gallery, embeddings, limit=max(2, limit))
-    threshold = recogniser.rule.threshold(far, found.identity_count)
+    threshold = recogniser.rule.threshold(far, found.template_count)
     answers = tuple(recogniser.rule.answer(candidates, found, far) for candidates in found.candidates)
     return ImageSearch(
         analysis, answers, tuple(candidates[:limit] for candidates in found.candidates), threshold, found.revision

@@ -183,7 +183,7 @@ class GalleryServicer(gallery_pb2_grpc.GalleryServiceServicer):
             template_count=found.template_count,
             revision=found.revision,
             fingerprint=found.fingerprint,
-            threshold=self._recogniser.rule.threshold(self._target_far, found.identity_count),
+            threshold=self._recogniser.rule.threshold(self._target_far, found.template_count),
             target_far=self._target_far,
             index_base_count=found.index_base_count,
             index_delta_count=found.index_delta_count,

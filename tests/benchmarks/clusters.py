@@ -179,12 +179,12 @@ def false_names(embedded: EmbeddedSet, points: Sequence[OperatingPoint]) -> list
     """Of people who are not enrolled, the share of pictures that get a name; not the thresholds' people."""
     others = embedded.take((embedded.people % 2 == 1) & embedded.found)
     names = np.array([path.partition("/")[0] for path in others.paths.tolist()])
-    threshold = threshold_for(points, SEARCH_FAR, ENROLLED)
     probes, named, excused = 0, 0, 0
     for seed in SEEDS:
         people = np.random.default_rng(seed).permutation(np.unique(others.people))
         enrolled = np.isin(others.people, people[:ENROLLED])
         templates, strangers = others.take(enrolled), others.take(~enrolled)
+        threshold = threshold_for(points, SEARCH_FAR, len(templates))
         distances = 2 - 2 * strangers.single.astype(np.float64) @ templates.mirrored.T
         probes += len(strangers)
         for name, row in zip(names[~enrolled].tolist(), distances, strict=True):

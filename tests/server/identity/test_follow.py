@@ -87,7 +87,8 @@ def test_likeness_is_asked_for_the_indices_of_the_pair_only():
 
 
 def test_looks_that_are_due_soon_are_had_with_those_of_others_and_later_ones_are_not():
-    soon, later = (SECOND - round(ago * SECOND) for ago in (RULE.refresh_s - RULE.joined_s, 0.1))
+    wait_s = 2 * RULE.confirm_s  # of a settled stranger whose template is not full yet
+    soon, later = (SECOND - round(ago * SECOND) for ago in (wait_s * RULE.joined, wait_s * RULE.joined - 0.05))
     tracks = [track(1, 100, ADA, at_ns=soon), track(2, 400, BOB, at_ns=later)]
     claims = [Claim(0, certain=True, reason=None), Claim(1, certain=True, reason=None), NEW]
     after = joined(claims, tracks, sight(box(100), box(400), box(700)), RULE)

@@ -57,9 +57,29 @@ def test_a_first_look_is_confirmed_after_a_moment():
     assert reason_at(track, RULE.confirm_s) is LookReason.CONFIRM
 
 
+NAMED = Verdict.first(ADA).after(ADA)
+
+
+def test_a_stranger_is_looked_at_more_often_until_the_template_is_full():
+    track = tried(verdict=SETTLED)
+    assert reason_at(track, 2 * RULE.confirm_s - 0.01) is None
+    assert reason_at(track, 2 * RULE.confirm_s) is LookReason.REFRESH
+    for number in range(RULE.looks):
+        track = track.looked(Look(EMBEDDING, 0.5, number), RULE)
+    assert reason_at(track, 2 * RULE.confirm_s) is None
+    assert reason_at(track, RULE.refresh_s) is LookReason.REFRESH
+
+
+def test_a_look_that_is_had_with_others_may_come_a_little_early():
+    track = tried(verdict=NAMED)
+    early_s = RULE.refresh_s * RULE.joined
+    assert look_reason(track, 0.5, seconds(early_s), RULE) is None
+    assert look_reason(track, 0.5, seconds(early_s), RULE, patience=RULE.joined) is LookReason.REFRESH
+
+
 def test_a_settled_face_is_refreshed_more_and_more_rarely_the_longer_it_is_there():
     for last_look_s, wait_s in ((1, 1), (10, 2), (30, 4)):
-        track = tried(verdict=SETTLED, at_s=last_look_s)
+        track = tried(verdict=NAMED, at_s=last_look_s)
         assert reason_at(track, last_look_s + wait_s * 0.9) is None
         assert reason_at(track, last_look_s + wait_s) is LookReason.REFRESH
 
