@@ -7,6 +7,7 @@ async with Client("localhost:50051") as client:
             ...
 """
 
+from clients.advice import Advice
 from clients.client import Client
 from clients.encode import JpegEncoding
 from clients.errors import (
@@ -68,6 +69,7 @@ __all__ = [
     "photo_files",
     "read_photo",
     # streams
+    "Advice",
     "Delivery",
     "JpegEncoding",
     "Patience",

@@ -71,7 +71,16 @@ def camera(  # noqa: PLR0913 - one parameter for each option
             min=0.0, metavar="F", help="Frames per second at most; 0 takes all (of a folder: 5 pictures a second)."
         ),
     ] = 0.0,
-    quality: Annotated[int, typer.Option(min=1, max=100, metavar="Q", help="JPEG quality of what is sent.")] = 85,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            metavar="Q",
+            help="JPEG quality of what is sent.  [default: what the server advises, or 85]",
+            show_default=False,
+        ),
+    ] = None,
     max_width: Annotated[
         int, typer.Option(min=0, metavar="PIXELS", help="Send wider frames at this width; 0 sends them as they are.")
     ] = 0,
@@ -90,6 +99,13 @@ def camera(  # noqa: PLR0913 - one parameter for each option
             "--every-frame",
             help="Wait for each answer instead of dropping frames: every frame of a file is recognised, not in real "
             "time.",
+        ),
+    ] = False,
+    ignore_advice: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-advice",
+            help="Send as much as there is, whatever the server says that it can take; it drops the rest.",
         ),
     ] = False,
     save: Annotated[
@@ -145,6 +161,7 @@ def camera(  # noqa: PLR0913 - one parameter for each option
         target_far=target_far,
         delivery=Delivery.EVERY if every_frame else Delivery.NEWEST,
         encoding=encoding,
+        obey_advice=not ignore_advice,
         patience=Patience(
             give_up_s=give_up_s, max_reconnects=sys.maxsize if max_reconnects is None else max_reconnects
         ),

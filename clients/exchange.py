@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from clients.advice import Advice
+from clients.allowance import Allowance
 from clients.channel import MAX_MESSAGE_BYTES
 from clients.connection import Connection, Ended
 from clients.encode import encode_jpeg
@@ -35,6 +37,7 @@ class Exchange:
         connection: open.
         slot: where frames come from.
         flight: the frames that are sent; what it holds at the end has no answer.
+        allowance: what may be sent; follows the server's advice.
         options: of the stream.
         max_age_ns: a frame that waited longer in the slot isn't sent.
         ledger: takes what became of each frame.
@@ -45,6 +48,7 @@ class Exchange:
     connection: Connection
     slot: FrameSlot
     flight: Flight
+    allowance: Allowance
     options: StreamOptions
     max_age_ns: float
     ledger: Ledger
@@ -65,10 +69,15 @@ class Exchange:
 
     async def _send(self) -> None:
         while True:
-            await self.flight.room()
-            frame = await self.slot.take()
-            if frame is None:
+            # In this order a frame stays in the slot, where a newer one may take its place, until it may go.
+            if not await self.slot.filled():
                 break
+            await self.flight.room()
+            await self.allowance.turn()
+            if self.flight.is_full or not len(self.slot):
+                continue
+            frame = await self.slot.take()
+            assert frame is not None
             now_ns = self.clock()
             if self.options.delivery is Delivery.EVERY:
                 frame = replace(frame, stamp=replace(frame.stamp, captured_at_ns=now_ns))
@@ -77,6 +86,7 @@ class Exchange:
                 continue
             # From the slot to the flight without an await between: a frame is always in one of them.
             self.flight.depart(frame, at_s=_now_s())
+            self.allowance.used()
             if not await self._send_frame(frame):
                 return
         await self.flight.landed()
@@ -86,7 +96,7 @@ class Exchange:
     async def _send_frame(self, frame: Frame) -> bool:
         """Encodes and sends; False when the connection has ended."""
         try:
-            jpeg = await asyncio.to_thread(encode_jpeg, frame.image, self.options.encoding)
+            jpeg = await asyncio.to_thread(encode_jpeg, frame.image, self.allowance.encoding)
             if len(jpeg) > MAX_MESSAGE_BYTES - _MESSAGE_ROOM:
                 raise ClientError(
                     f"the frame takes {len(jpeg)} bytes as JPEG, {MAX_MESSAGE_BYTES - _MESSAGE_ROOM} are possible; "
@@ -111,6 +121,9 @@ class Exchange:
                 case Draining():
                     _log.info("the server is about to stop; the stream goes on elsewhere or later")
                     sender.cancel()
+                case Advice():
+                    _log.info("the server advises %s", message)
+                    self.allowance.follow(message)
                 case Said():
                     self._land(message, sender)
                 case _:

@@ -21,7 +21,7 @@ class Flight:
     """At most `limit` frames: a frame departs, is sent, and lands when its answer comes.
 
     The limit is the credit that keeps frames from ageing in buffers on the way: with two, one is worked on and one
-    is there when the server gets free.
+    is there when the server gets free. It may change at any time; frames that are under way stay there.
     """
 
     def __init__(self, limit: int) -> None:
@@ -32,16 +32,29 @@ class Flight:
     def __len__(self) -> int:
         return len(self._departures)
 
+    @property
+    def limit(self) -> int:
+        """Frames that may be under way at the same time."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self._limit = limit
+        self._notify()
+
+    @property
+    def is_full(self) -> bool:
+        """True when no frame may depart."""
+        return len(self._departures) >= self._limit
+
     async def room(self) -> None:
         """Waits until a frame may depart."""
-        await self._until(self._limit - 1)
+        while self.is_full:
+            await self._changed.wait()
 
     async def landed(self) -> None:
         """Waits until every frame has landed."""
-        await self._until(0)
-
-    async def _until(self, most: int) -> None:
-        while len(self._departures) > most:
+        while self._departures:
             await self._changed.wait()
 
     def depart(self, frame: Frame, *, at_s: float) -> None:

@@ -13,6 +13,8 @@ from typing import Self
 
 import grpc
 
+from clients.advice import Advice
+from clients.allowance import Allowance
 from clients.answers import AnswerQueue
 from clients.backoff import Backoff
 from clients.channel import open_channel
@@ -78,7 +80,8 @@ class RecognitionStream:
         self._connect = connect
         self._clock = clock
         self._slot = FrameSlot(options.delivery)
-        self._flight = Flight(1 if every else options.max_in_flight)
+        self._flight = Flight(1)
+        self._allowance = Allowance(options, self._flight)
         self._feed = Feed(source, self._slot, paced=not (every or source.live), clock=clock)
         self._answers = AnswerQueue(_ANSWERS)
         self._ledger = Ledger(self._answers, clock)
@@ -91,6 +94,11 @@ class RecognitionStream:
         self._runner: asyncio.Task[None] | None = None
 
     # ---- the program's side
+
+    @property
+    def advice(self) -> Advice | None:
+        """What the server last said that it can take; None when it said nothing."""
+        return self._allowance.advice
 
     @property
     def tally(self) -> Tally:
@@ -132,6 +140,7 @@ class RecognitionStream:
         self._ledger.displaced_by = DropReason.CLOSING
         self._slot.close()
         self._drop(self._slot.clear())
+        self._allowance.release()
         if self._opening is not None:
             self._opening.cut("the stream was stopped")
         if self._exchange is not None:
@@ -233,6 +242,7 @@ class RecognitionStream:
         _log.info("stream %s open: %s, gallery %s", ready.session, self._target, ready.gallery)
         self.connections += 1
         self.ready = ready
+        self._allowance.forget()
         if not self._stopping.is_set():
             self._ledger.displaced_by = DropReason.SUPERSEDED
         if self._feeding is None:
@@ -241,6 +251,7 @@ class RecognitionStream:
             connection,
             self._slot,
             self._flight,
+            self._allowance,
             self._options,
             max_age_ns=ready.max_frame_age_s * 1e9 if ready.max_frame_age_s > 0 else math.inf,
             ledger=self._ledger,

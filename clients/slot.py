@@ -63,11 +63,15 @@ class FrameSlot:
         self._notify()
         return outside
 
-    async def take(self) -> Frame | None:
-        """The next frame, waited for; None when the slot is closed and empty."""
+    async def filled(self) -> bool:
+        """Waits until there is a frame to take; False when the slot is closed and empty."""
         while not self._frames and not self._closed:
             await self._changed.wait()
-        if not self._frames:
+        return bool(self._frames)
+
+    async def take(self) -> Frame | None:
+        """The next frame, waited for; None when the slot is closed and empty."""
+        if not await self.filled():
             return None
         frame = self._frames.popleft()
         self._notify()

@@ -83,6 +83,8 @@ async def watch(client: Client, source: Source, options: StreamOptions, display:
         except ClientError as error:
             failure = error
     view.conclude(stream.tally, Clock.WALL if source.live else Clock.POSITION)
+    if stream.advice is not None:
+        terminal.note(f"the server advised {stream.advice}" + ("" if options.obey_advice else " (ignored)"))
     if failure is not None:
         raise failure
     if stream.tally.read and not stream.tally.recognised:

@@ -8,16 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import cv2
 import grpc
 import numpy as np
 import pytest
 from facestream.v1 import recognition_pb2
 
-from clients.encode import JpegEncoding
+from clients.encode import JpegEncoding, encode_jpeg
 from clients.errors import InvalidRequestError, SourceError, UnavailableError
 from clients.faces import Match
 from clients.fake.script import (
     Abort,
+    Advise,
     Close,
     DrainStream,
     Drop,
@@ -172,6 +174,117 @@ async def test_boxes_are_given_in_pixels_of_the_source_whatever_size_was_sent(fa
     box = answer.outcome.faces[0].box
     assert (box.left, box.top, box.width, box.height) == (20, 12, 40, 40)
     assert answer.outcome.image.shape == (120, 160, 3)
+
+
+# ---- advice
+
+
+def advised(**fields: float) -> recognition_pb2.FlowAdvice:
+    return recognition_pb2.FlowAdvice(**{"credits": 2, **fields})
+
+
+async def test_no_more_frames_are_under_way_than_the_server_gives_credits(fake: FakeServer) -> None:
+    most: list[int] = []
+
+    def script(message: recognition_pb2.CameraFrame) -> Step:
+        most.append(len(stream._flight))
+        if message.sequence < 60:
+            return Say(after_s=0.004)
+        return Advise(advised(credits=1)) if message.sequence < 100 else Advise(advised(credits=4))
+
+    fake.recognition.advice = advised(credits=6)
+    fake.recognition.script = script
+    stream = RecognitionStream(fake.target, camera(160, every_s=0.002), StreamOptions(patience=QUICK))
+    answers = await collected(stream)
+    assert_books_balance(stream, answers)
+    seen = [message.sequence for message in fake.recognition.frames]
+    assert max(most) == 6
+    lowered = [count for count, sequence in zip(most, seen, strict=True) if 75 <= sequence < 100]
+    assert lowered
+    assert max(lowered) == 1
+    assert stream.advice is not None
+    assert stream.advice.credits == 4
+
+
+async def test_frames_beyond_the_advised_rate_are_dropped_here_and_the_newest_is_sent(fake: FakeServer) -> None:
+    fake.recognition.advice = advised(frames_per_second=20)
+    stream = RecognitionStream(fake.target, camera(100, every_s=0.005), NEWEST)
+    answers = await collected(stream)
+    assert_books_balance(stream, answers)
+    took_s = (answers[-1].stamp.captured_at_ns - answers[0].stamp.captured_at_ns) / 1e9
+    assert 2 <= len(fake.recognition.frames) <= 20 * took_s + 3
+    assert stream.tally.dropped_by_server == 0
+    assert sequences(answers, Recognised)[-1] == 100
+
+
+async def test_frames_are_shrunk_to_the_advised_size_and_boxes_come_back_in_pixels_of_the_source(
+    fake: FakeServer,
+) -> None:
+    fake.recognition.advice = advised(longest_side=80)
+    fake.recognition.size = (80, 60)
+    fake.recognition.script = lambda _: Say((matching("Ada", left=10, top=6, side=20),))
+    answers = await collected(RecognitionStream(fake.target, file_of(3), EVERY))
+    assert [picture_size(sent) for sent in fake.recognition.frames] == [(80, 60)] * 3
+    box = answers[-1].outcome.faces[0].box
+    assert (box.left, box.top, box.width, box.height) == (20, 12, 40, 40)
+    assert answers[-1].outcome.image.shape == (120, 160, 3)
+
+
+def picture_size(sent: recognition_pb2.CameraFrame) -> tuple[int, int]:
+    height, width = cv2.imdecode(np.frombuffer(sent.image.data, np.uint8), cv2.IMREAD_COLOR).shape[:2]
+    return width, height
+
+
+@pytest.mark.parametrize(("pinned", "quality"), [(None, 30), (95, 95)])
+async def test_the_advised_quality_counts_unless_one_was_asked_for(
+    fake: FakeServer, pinned: int | None, quality: int
+) -> None:
+    fake.recognition.advice = advised(jpeg_quality=30)
+    options = StreamOptions(delivery=Delivery.EVERY, encoding=JpegEncoding(quality=pinned), patience=QUICK)
+    await collected(RecognitionStream(fake.target, file_of(2), options))
+    expected = encode_jpeg(frame(2).image, JpegEncoding(quality=quality))
+    assert fake.recognition.frames[1].image.data == expected
+
+
+async def test_advice_that_comes_later_counts_for_the_frames_after_it(fake: FakeServer) -> None:
+    fake.recognition.script = once(2, Advise(advised(longest_side=40)))
+    await collected(RecognitionStream(fake.target, file_of(4), EVERY))
+    assert [picture_size(sent) for sent in fake.recognition.frames] == [(160, 120)] * 2 + [(40, 30)] * 2
+
+
+async def test_advice_that_is_ignored_changes_nothing(fake: FakeServer) -> None:
+    fake.recognition.advice = advised(frames_per_second=0.01, longest_side=40, jpeg_quality=1)
+    options = StreamOptions(delivery=Delivery.EVERY, obey_advice=False, patience=QUICK)
+    stream = RecognitionStream(fake.target, file_of(4), options)
+    await collected(stream)
+    assert [picture_size(sent) for sent in fake.recognition.frames] == [(160, 120)] * 4
+    assert stream.advice is not None
+
+
+async def test_advice_does_not_outlive_its_connection(fake: FakeServer) -> None:
+    fake.recognition.advice = advised(longest_side=40)
+
+    def script(message: recognition_pb2.CameraFrame) -> Step:
+        fake.recognition.advice = None
+        return Abort() if message.sequence == 2 and len(fake.recognition.configs) == 1 else Say()
+
+    fake.recognition.script = script
+    await collected(RecognitionStream(fake.target, file_of(3), EVERY))
+    sizes = [(sent.sequence, picture_size(sent)) for sent in fake.recognition.frames]
+    assert sizes == [(1, (40, 30)), (2, (40, 30)), (2, (160, 120)), (3, (160, 120))]
+
+
+async def test_a_stream_ends_in_order_while_it_waits_for_its_turn(fake: FakeServer) -> None:
+    fake.recognition.advice = advised(frames_per_second=0.01)
+    stream = RecognitionStream(fake.target, camera(1000), NEWEST)
+    answers = []
+    async with asyncio.timeout(10), stream:
+        async for answer in stream:
+            answers.append(answer)
+            if len(answers) == 20:
+                stream.stop()
+    assert_books_balance(stream, answers)
+    assert stream.tally.lost == 0
 
 
 # ---- lost connections

@@ -96,6 +96,17 @@ def test_frames_go_out_at_the_asked_size(threaded: FakeServer, make_clip: MakeCl
         assert cv2.imdecode(np.frombuffer(sent.image.data, np.uint8), cv2.IMREAD_COLOR).shape == (60, 80, 3)
 
 
+@pytest.mark.parametrize(
+    ("flag", "words"), [([], "JPEG quality 70\n"), (["--ignore-advice"], "JPEG quality 70 (ignored)\n")]
+)
+def test_the_summary_says_what_the_server_advised(
+    threaded: FakeServer, make_clip: MakeClip, capsys: Captured, flag: list[str], words: str
+) -> None:
+    threaded.recognition.advice = recognition_pb2.FlowAdvice(credits=3, jpeg_quality=70)
+    assert watch(threaded, make_clip(frames=2), "--every-frame", *flag) == 0
+    assert f"the server advised 3 frames under way, {words}" in capsys.readouterr().err
+
+
 def test_names_with_escapes_are_harmless_everywhere(
     threaded: FakeServer, make_clip: MakeClip, capsys: Captured
 ) -> None:
