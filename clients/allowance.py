@@ -15,6 +15,9 @@ from clients.slot import Delivery
 _UNADVISED = 2
 """Frames under way while the server gives no advice: one is worked on, and one is there when it gets free."""
 
+_SUPERSEDED = 4
+"""Packets under way beyond that: one whose picture waits until the next one takes its place, and some on the way."""
+
 
 class Allowance:
     """Keeps a flight's limit, the pace of sending and the encoding to what is allowed now.
@@ -22,17 +25,21 @@ class Allowance:
     Args:
         options: of the stream.
         flight: whose limit is kept.
+        held_back: pictures that the server's decoder holds back, when packets are sent; None when pictures are. Packets
+            keep to the credits only: the server decodes each of them, whatever its picture is worth, so that a camera
+            that waited for credits would have to leave out whole groups.
 
     Attributes:
         advice: the latest; None before the first. It stays here when the connection that it came over has ended.
         encoding: how the next frame is compressed.
     """
 
-    def __init__(self, options: StreamOptions, flight: Flight) -> None:
+    def __init__(self, options: StreamOptions, flight: Flight, held_back: int | None = None) -> None:
         self.advice: Advice | None = None
         self.encoding: JpegEncoding = options.encoding
         self._options = options
         self._flight = flight
+        self._held_back = held_back
         self._interval_s = 0.0
         self._last_s = -math.inf
         self._changed = asyncio.Event()
@@ -68,7 +75,7 @@ class Allowance:
 
     def _keep_to(self, advice: Advice | None) -> None:
         self._flight.limit = self._frames(advice)
-        rate = advice.frames_per_second if advice else None
+        rate = advice.frames_per_second if advice and self._held_back is None else None
         self._interval_s = 1 / rate if rate else 0.0
         self.encoding = self._options.encoding.following(advice) if advice else self._options.encoding
         self._notify()
@@ -79,8 +86,11 @@ class Allowance:
         self._changed = asyncio.Event()
 
     def _frames(self, advice: Advice | None) -> int:
-        if self._options.delivery is Delivery.EVERY:
-            return 1
+        every = self._options.delivery is Delivery.EVERY
+        beyond = 0 if self._held_back is None else self._held_back + (0 if every else _SUPERSEDED)
+        return beyond + (1 if every else self._worked_on(advice))
+
+    def _worked_on(self, advice: Advice | None) -> int:
         advised = advice.credits if advice else _UNADVISED
         wanted = self._options.max_in_flight
         if wanted is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeAlias
 
@@ -41,6 +42,7 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
         frames: of all streams, in order.
         max_frame_age_s: told to streams.
         advice: told to streams after `ready`; None tells nothing.
+        held_back: answers that come so many frames late, like those of a decoder of B-frames.
         size: width and height that results claim; 0 says nothing.
     """
 
@@ -51,6 +53,7 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
         self.frames: list[recognition_pb2.CameraFrame] = []
         self.max_frame_age_s = 10.0
         self.advice: recognition_pb2.FlowAdvice | None = None
+        self.held_back = 0
         self.size = (0, 0)
 
     async def StreamRecognize(  # noqa: N802 - the name in the API
@@ -66,6 +69,7 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
         yield Response(ready=ready)
         if self.advice is not None:
             yield Response(advice=self.advice)
+        late: deque[Response] = deque()
         async for request in request_iterator:
             self.frames.append(request.frame)
             step = self.script(request.frame)
@@ -75,10 +79,13 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
                 await asyncio.Event().wait()
             if isinstance(step, Say):
                 await asyncio.sleep(step.after_s)
-            for response in _responses(step, request.frame, self.size):
-                yield response
+            late += _responses(step, request.frame, self.size)
+            while len(late) > self.held_back:
+                yield late.popleft()
             if isinstance(step, Close | DrainStream):
-                return
+                break
+        for response in late:
+            yield response
 
     async def Recognize(  # noqa: N802
         self, request: recognition_pb2.RecognizeRequest, context: Context

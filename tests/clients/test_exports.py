@@ -8,10 +8,11 @@ from clients.client import Client
 PUBLIC = """
 Advice Answer Box Client ClientError Delivery DropReason Dropped Enrolment ExhaustedError Face Failed Frame
 FrameAnswer Frames Health Identity InvalidRequestError JpegEncoding Landmarks Lost Match NoUsablePhotoError
-NotFoundError OutputError Patience Photo PhotoOutcome Quality Receipt Recognised Recognition RecognitionStream Refusal
-RefusedError RpcError ServerStatistics Side Sighting Source SourceError SourceNotFoundError Stamp Status StreamOptions
-Summary Tally Unanswered UnavailableError Undecided Unknown UsageError Verification VideoWriter default_lettering
-draw_faces open_source photo_files printable read_photo summarise
+NotFoundError OutputError PacketCodec PacketFrame PacketSource Patience Photo PhotoOutcome Quality Receipt Recognised
+Recognition RecognitionStream Refusal RefusedError RpcError ServerStatistics Side Sighting Source SourceError
+SourceNotFoundError Stamp Status StreamOptions Summary Tally Unanswered UnavailableError Undecided Unknown UsageError
+Verification VideoWriter default_lettering draw_faces open_packets open_source photo_files printable read_photo
+summarise
 """
 
 
