@@ -4,54 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 
 import pytest
 
 from server.domain import Codec, EncodedImage
-from server.errors import ImageError, KeyFrameNeededError, VideoDecoderError
-from server.pipeline.decoder import Decoded, DecoderLimits, DecoderProcess
+from server.errors import KeyFrameNeededError, VideoDecoderError
+from server.pipeline.decoder import DecoderLimits, DecoderProcess
 from server.pipeline.packets import PacketPictures, PacketSequence
 from server.vision.decode import ImageLimits, decode
 from tests.encoded import encoded, level_of
+from tests.server.pipeline.fake_decoder import BARE_KEY, DELTA, KEY, FakeDecoder
 
-KEY = b"\0\0\1\x67\0\0\1\x68\0\0\1\x65"
-BARE_KEY = b"\0\0\1\x65"
-DELTA = b"\0\0\1\x41"
 LIMITS = DecoderLimits(max_pixels=2**20, packet_s=20)
-
-
-class FakeDecoder:
-    """Shows every picture `delay` packets late. A packet may say what happens: damage, death, or silence."""
-
-    def __init__(self, delay=0):
-        self.delay, self.waiting, self.closed = delay, [], False
-        self.threads = set()
-
-    def decode(self, data, number):
-        self.threads.add(threading.current_thread())
-        if b"die" in data:
-            raise VideoDecoderError("DECODER_FAILED", "it died")
-        if b"damage" in data:
-            return Decoded(self._shown(0), ImageError("PACKET_DAMAGED", "damaged"))
-        if b"hide" not in data:
-            self.waiting.append((number, picture(data)))
-        return Decoded(self._shown(self.delay))
-
-    def flush(self):
-        return Decoded(self._shown(0))
-
-    def close(self):
-        self.closed = True
-
-    def _shown(self, keep):
-        shown = self.waiting[: len(self.waiting) - keep]
-        del self.waiting[: len(shown)]
-        return tuple(shown)
-
-
-def picture(data):
-    return EncodedImage(Codec.BGR24, data, 1, 1)
 
 
 class Camera:
