@@ -7,6 +7,7 @@ async with Client("localhost:50051") as client:
             ...
 """
 
+from clients.advice import Advice
 from clients.client import Client
 from clients.encode import JpegEncoding
 from clients.errors import (
@@ -31,6 +32,8 @@ from clients.frames import (
     Frame,
     FrameAnswer,
     Lost,
+    PacketCodec,
+    PacketFrame,
     Recognised,
     Recognition,
     Side,
@@ -44,8 +47,8 @@ from clients.photos import Photo, photo_files, read_photo
 from clients.render import draw_faces
 from clients.session import RecognitionStream
 from clients.slot import Delivery
-from clients.sources.open import open_source
-from clients.sources.source import Frames, Source
+from clients.sources.open import open_packets, open_source
+from clients.sources.source import Frames, PacketSource, Source
 from clients.statistics import ServerStatistics
 from clients.summary import Sighting, Summary, summarise
 from clients.text import printable
@@ -68,6 +71,7 @@ __all__ = [
     "photo_files",
     "read_photo",
     # streams
+    "Advice",
     "Delivery",
     "JpegEncoding",
     "Patience",
@@ -77,8 +81,12 @@ __all__ = [
     # sources
     "Frame",
     "Frames",
+    "PacketCodec",
+    "PacketFrame",
+    "PacketSource",
     "Source",
     "Stamp",
+    "open_packets",
     "open_source",
     # what became of a frame
     "DropReason",

@@ -18,8 +18,8 @@ from clients.encode import JpegEncoding
 from clients.errors import UsageError
 from clients.options import Patience, StreamOptions
 from clients.slot import Delivery
-from clients.sources.open import open_source
-from clients.sources.source import Source
+from clients.sources.open import open_packets, open_source
+from clients.sources.source import PacketSource, Source
 from clients.video import checked_video_path
 from clients.window import Window
 
@@ -30,6 +30,7 @@ Examples:
   facestream-camera 0 --show
   facestream-camera rtsp://user:password@camera.local/stream --camera door --output jsonl
   facestream-camera clip.mp4 --every-frame --save annotated.mp4
+  facestream-camera rtsp://camera.local/stream --forward
   facestream-camera photos/ --every-frame --output jsonl > answers.jsonl
 
 \b
@@ -71,7 +72,16 @@ def camera(  # noqa: PLR0913 - one parameter for each option
             min=0.0, metavar="F", help="Frames per second at most; 0 takes all (of a folder: 5 pictures a second)."
         ),
     ] = 0.0,
-    quality: Annotated[int, typer.Option(min=1, max=100, metavar="Q", help="JPEG quality of what is sent.")] = 85,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            metavar="Q",
+            help="JPEG quality of what is sent.  [default: what the server advises, or 85]",
+            show_default=False,
+        ),
+    ] = None,
     max_width: Annotated[
         int, typer.Option(min=0, metavar="PIXELS", help="Send wider frames at this width; 0 sends them as they are.")
     ] = 0,
@@ -90,6 +100,22 @@ def camera(  # noqa: PLR0913 - one parameter for each option
             "--every-frame",
             help="Wait for each answer instead of dropping frames: every frame of a file is recognised, not in real "
             "time.",
+        ),
+    ] = False,
+    ignore_advice: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-advice",
+            help="Send as much as there is, whatever the server says that it can take; it drops the rest.",
+        ),
+    ] = False,
+    forward: Annotated[
+        bool,
+        typer.Option(
+            "--forward",
+            help="Send the camera's own packets of H.264 or HEVC, not decoded and not encoded again: the least work "
+            "for this machine and the network. When they can't be sent in time they are left out up to the next key "
+            "frame.",
         ),
     ] = False,
     save: Annotated[
@@ -127,6 +153,8 @@ def camera(  # noqa: PLR0913 - one parameter for each option
     Files play in real time, and frames for which there is no time are dropped, as from a camera, unless --every-frame
     is given. Lost connections are opened again.
     """
+    if forward:
+        _refuse_what_needs_pictures(save=save, show=show, quality=quality, max_width=max_width, fps=fps)
     if save is not None:
         checked_video_path(save)
         if Path(source).exists() and save.exists() and save.samefile(source):
@@ -134,7 +162,7 @@ def camera(  # noqa: PLR0913 - one parameter for each option
     checked_target(server)
     encoding = JpegEncoding(quality=quality, max_width=max_width)
     window = Window() if show else None
-    frames = open_source(source, fps=fps)
+    frames = open_packets(source) if forward else open_source(source, fps=fps)
     if every_frame and frames.live:
         frames.close()
         raise UsageError(f"--every-frame is for files: {frames.description} does not wait", "leave it out")
@@ -145,6 +173,7 @@ def camera(  # noqa: PLR0913 - one parameter for each option
         target_far=target_far,
         delivery=Delivery.EVERY if every_frame else Delivery.NEWEST,
         encoding=encoding,
+        obey_advice=not ignore_advice,
         patience=Patience(
             give_up_s=give_up_s, max_reconnects=sys.maxsize if max_reconnects is None else max_reconnects
         ),
@@ -152,7 +181,20 @@ def camera(  # noqa: PLR0913 - one parameter for each option
     asyncio.run(_watch(server, frames, options, Display(output, save, window)))
 
 
-async def _watch(server: str, source: Source, options: StreamOptions, display: Display) -> None:
+def _refuse_what_needs_pictures(**options: object) -> None:
+    """With --forward there are packets only, which nobody here decodes.
+
+    Raises:
+        UsageError: an option was given that does something to pictures or with them.
+    """
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if given:
+        raise UsageError(
+            f"{given[0]} needs pictures, and --forward sends packets that are not decoded here", "leave one of them out"
+        )
+
+
+async def _watch(server: str, source: Source | PacketSource, options: StreamOptions, display: Display) -> None:
     async with Client(server) as client:
         await watch(client, source, options, display)
 

@@ -43,7 +43,7 @@ from clients.people import (
 from clients.photos import Photo
 from clients.rpc import error_of_call
 from clients.session import RecognitionStream
-from clients.sources.source import Source
+from clients.sources.source import PacketSource, Source
 from clients.statistics import ServerStatistics
 from clients.text import printable
 from clients.wire.checkup import read_checkup
@@ -242,7 +242,7 @@ class Client:
         request = recognition_pb2.EmbedRequest(image=image_of(photo), mirrored=mirrored)
         return read_embeddings(await self._call(self._recognition.Embed, request))
 
-    def stream(self, source: Source, options: StreamOptions | None = None) -> RecognitionStream:
+    def stream(self, source: Source | PacketSource, options: StreamOptions | None = None) -> RecognitionStream:
         """A camera's stream, over a connection of its own. The gallery is this client's unless the options name one."""
         options = options or StreamOptions()
         gallery = gallery_name(options.gallery) or self.gallery

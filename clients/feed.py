@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Protocol
 
 from clients.errors import SourceError
-from clients.frames import Frame
+from clients.frames import AnyFrame
+from clients.packet_slot import PacketSlot
 from clients.slot import FrameSlot
-from clients.sources.source import Source
+from clients.sources.source import PacketSource, Source
 
 _CLOSE_TIMEOUT_S = 6.0
 """A network camera that is silent gives up reading after five seconds."""
@@ -26,7 +27,7 @@ class Account(Protocol):
         """A frame was read."""
         ...
 
-    def displaced(self, frame: Frame) -> None:
+    def displaced(self, frame: AnyFrame) -> None:
         """A frame that was read is not in the slot any more, or never was."""
         ...
 
@@ -47,8 +48,8 @@ class Feed:
 
     def __init__(
         self,
-        source: Source,
-        slot: FrameSlot,
+        source: Source | PacketSource,
+        slot: FrameSlot | PacketSlot,
         *,
         paced: bool,
         clock: Callable[[], int] = time.time_ns,
@@ -65,7 +66,7 @@ class Feed:
     async def run(self, account: Account) -> SourceError | None:
         """Pumps until the source ends or the slot is closed; returns the error with which the source ended."""
         loop = asyncio.get_running_loop()
-        frames: Iterator[Frame] = iter(self._source)
+        frames: Iterator[AnyFrame] = iter(self._source)
         self._started_s = loop.time()
         try:
             while not self._slot.closed:
@@ -83,20 +84,21 @@ class Feed:
             self._slot.close()
         return None
 
-    async def _at_its_time(self, frame: Frame) -> Frame:
+    async def _at_its_time(self, frame: AnyFrame) -> AnyFrame:
         """The frame, when its time has come: taken now."""
-        due_s = self._started_s + frame.stamp.position_ns / 1e9
+        due_s = self._started_s + frame.due_ns / 1e9
         await self._sleep(max(0.0, due_s - asyncio.get_running_loop().time()))
-        return replace(frame, stamp=replace(frame.stamp, captured_at_ns=self._clock()))
+        captured_at_ns = self._clock() + frame.stamp.position_ns - frame.due_ns
+        return replace(frame, stamp=replace(frame.stamp, captured_at_ns=captured_at_ns))
 
-    async def _put(self, frame: Frame, account: Account) -> None:
+    async def _put(self, frame: AnyFrame, account: Account) -> None:
         try:
             gone = await self._slot.put(frame)
         except asyncio.CancelledError:
             account.displaced(frame)
             raise
-        if gone is not None:
-            account.displaced(gone)
+        for each in gone:
+            account.displaced(each)
 
     async def aclose(self) -> None:
         """Ends the reading and closes the source; gives up on a source that does not let go."""

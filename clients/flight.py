@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from clients.frames import Frame
+from clients.frames import AnyFrame
 
 
 @dataclass(slots=True)
 class _Departure:
     """A frame that left the slot. Times are of the event loop's clock, seconds."""
 
-    frame: Frame
+    frame: AnyFrame
     at_s: float
     sent: bool = False
 
@@ -21,7 +21,7 @@ class Flight:
     """At most `limit` frames: a frame departs, is sent, and lands when its answer comes.
 
     The limit is the credit that keeps frames from ageing in buffers on the way: with two, one is worked on and one
-    is there when the server gets free.
+    is there when the server gets free. It may change at any time; frames that are under way stay there.
     """
 
     def __init__(self, limit: int) -> None:
@@ -32,19 +32,32 @@ class Flight:
     def __len__(self) -> int:
         return len(self._departures)
 
+    @property
+    def limit(self) -> int:
+        """Frames that may be under way at the same time."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self._limit = limit
+        self._notify()
+
+    @property
+    def is_full(self) -> bool:
+        """True when no frame may depart."""
+        return len(self._departures) >= self._limit
+
     async def room(self) -> None:
         """Waits until a frame may depart."""
-        await self._until(self._limit - 1)
-
-    async def landed(self) -> None:
-        """Waits until every frame has landed."""
-        await self._until(0)
-
-    async def _until(self, most: int) -> None:
-        while len(self._departures) > most:
+        while self.is_full:
             await self._changed.wait()
 
-    def depart(self, frame: Frame, *, at_s: float) -> None:
+    async def landed(self, *, but: int = 0) -> None:
+        """Waits until every frame has landed, or all but a few."""
+        while len(self._departures) > but:
+            await self._changed.wait()
+
+    def depart(self, frame: AnyFrame, *, at_s: float) -> None:
         """A frame left the slot and is on its way to the wire."""
         self._departures[frame.stamp.sequence] = _Departure(frame, at_s)
 
@@ -52,7 +65,7 @@ class Flight:
         """A frame is handed to the wire: from now on the server may have it."""
         self._departures[sequence].sent = True
 
-    def land(self, sequence: int) -> Frame | None:
+    def land(self, sequence: int) -> AnyFrame | None:
         """The frame that is answered; None when it isn't in flight."""
         departure = self._departures.pop(sequence, None)
         self._notify()
@@ -62,7 +75,7 @@ class Flight:
         """When the frame departed that has been in flight for the longest time; None when none is."""
         return min((departure.at_s for departure in self._departures.values()), default=None)
 
-    def crash(self) -> tuple[list[Frame], list[Frame]]:
+    def crash(self) -> tuple[list[AnyFrame], list[AnyFrame]]:
         """Empties the flight: the frames that the server may have, and those that it can't have. Oldest first."""
         departures = [self._departures[sequence] for sequence in sorted(self._departures)]
         self._departures.clear()

@@ -37,6 +37,45 @@ class Frame:
     stamp: Stamp
     image: Image
 
+    @property
+    def due_ns(self) -> int:
+        """When it comes, nanoseconds since the source's first frame."""
+        return self.stamp.position_ns
+
+    @property
+    def key(self) -> bool:
+        """Whether it stands for itself, as every picture does."""
+        return True
+
+
+class PacketCodec(StrEnum):
+    """How a packet is encoded."""
+
+    H264 = "h264"
+    HEVC = "hevc"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PacketFrame:
+    """One picture of a source as the source encoded it; it builds on those before it, unless it is a key frame.
+
+    Attributes:
+        stamp: `sequence` counts packets, `position_ns` is when the picture is shown.
+        codec: of the packet.
+        data: in annex B form; a key frame has its parameter sets in front of it.
+        key: whether it is a key frame.
+        due_ns: when it comes, nanoseconds since the source's first packet: with B-frames not when it is shown.
+    """
+
+    stamp: Stamp
+    codec: PacketCodec
+    data: bytes
+    key: bool
+    due_ns: int
+
+
+AnyFrame: TypeAlias = Frame | PacketFrame
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -75,14 +114,14 @@ class Recognised:
     """A frame that the server worked on.
 
     Attributes:
-        image: the frame's picture as the source gave it.
-        faces: the largest first; boxes in pixels of `image`, whatever size was sent.
+        image: the frame's picture as the source gave it; None when the source gave packets.
+        faces: the largest first; boxes in pixels of the source's picture, whatever size was sent.
         timing: where the server's time went.
         gallery_revision: the gallery's revision that the answer rests on.
         latency_ns: from `captured_at_ns` to the arrival of the answer, by this machine's clock.
     """
 
-    image: Image
+    image: Image | None
     faces: tuple[Face, ...]
     timing: Timing
     gallery_revision: int

@@ -44,8 +44,11 @@ class StreamOptions:
         target_far: wanted false accept rate of one face against the whole gallery, in (0, 0.1]; 0 means the server's.
         max_frame_age_s: frames that waited longer are dropped; 0 means the server's limit.
         delivery: which frames are sent.
-        max_in_flight: frames without an answer at the same time. EVERY uses one.
+        max_in_flight: frames without an answer at the same time; the server may advise fewer. None takes what it
+            advises, and 2 when it advises nothing. EVERY uses one.
         encoding: how frames are compressed.
+        obey_advice: keep to what the server says that it can take: frames under way, rate, size and quality. A camera
+            that doesn't has frames dropped by the server instead.
         patience: how long to wait for what.
 
     Raises:
@@ -57,8 +60,9 @@ class StreamOptions:
     target_far: float = 0.0
     max_frame_age_s: float = 0.0
     delivery: Delivery = Delivery.NEWEST
-    max_in_flight: int = 2
+    max_in_flight: int | None = None
     encoding: JpegEncoding = field(default_factory=JpegEncoding)
+    obey_advice: bool = True
     patience: Patience = field(default_factory=Patience)
 
     def __post_init__(self) -> None:
@@ -66,5 +70,5 @@ class StreamOptions:
             raise UsageError(
                 f"a false accept rate of {self.target_far:g} is out of range", "use more than 0 and at most 0.1"
             )
-        if self.max_in_flight < 1:
+        if self.max_in_flight is not None and self.max_in_flight < 1:
             raise UsageError(f"{self.max_in_flight} frames in flight are too few", "use 1 or more")

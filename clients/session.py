@@ -13,6 +13,8 @@ from typing import Self
 
 import grpc
 
+from clients.advice import Advice
+from clients.allowance import Allowance
 from clients.answers import AnswerQueue
 from clients.backoff import Backoff
 from clients.channel import open_channel
@@ -21,11 +23,12 @@ from clients.errors import ClientError, RpcError, SourceError
 from clients.exchange import Exchange
 from clients.feed import Feed
 from clients.flight import Flight
-from clients.frames import DropReason, Frame, FrameAnswer, Lost, Tally
+from clients.frames import AnyFrame, DropReason, FrameAnswer, Lost, Tally
 from clients.ledger import Ledger
 from clients.options import StreamOptions
+from clients.packet_slot import PacketSlot
 from clients.slot import Delivery, FrameSlot
-from clients.sources.source import Source
+from clients.sources.source import PacketSource, Source
 from clients.wire.requests import StreamRequest, stream_config
 from clients.wire.stream import Ready
 
@@ -46,7 +49,8 @@ class RecognitionStream:
                 ...
 
     Answers come in the order in which they are known. After a lost connection the stream connects again, with
-    growing waits; a frame that was lost with the connection is answered as `Lost`, or with EVERY sent again.
+    growing waits; a frame that was lost with the connection is answered as `Lost`, or with EVERY sent again. Packets
+    are never sent again: the stream goes on with their next key frame.
 
     Args:
         target: HOST:PORT of the server.
@@ -63,7 +67,7 @@ class RecognitionStream:
     def __init__(
         self,
         target: str,
-        source: Source,
+        source: Source | PacketSource,
         options: StreamOptions,
         *,
         connect: Callable[[str], grpc.aio.Channel] = open_channel,
@@ -77,8 +81,11 @@ class RecognitionStream:
         self._options = options
         self._connect = connect
         self._clock = clock
-        self._slot = FrameSlot(options.delivery)
-        self._flight = Flight(1 if every else options.max_in_flight)
+        self._held_back = source.held_back if isinstance(source, PacketSource) else None
+        forwards = self._held_back is not None
+        self._slot = PacketSlot(options.delivery) if forwards else FrameSlot(options.delivery)
+        self._flight = Flight(1)
+        self._allowance = Allowance(options, self._flight, self._held_back)
         self._feed = Feed(source, self._slot, paced=not (every or source.live), clock=clock)
         self._answers = AnswerQueue(_ANSWERS)
         self._ledger = Ledger(self._answers, clock)
@@ -91,6 +98,11 @@ class RecognitionStream:
         self._runner: asyncio.Task[None] | None = None
 
     # ---- the program's side
+
+    @property
+    def advice(self) -> Advice | None:
+        """What the server last said that it can take; None when it said nothing."""
+        return self._allowance.advice
 
     @property
     def tally(self) -> Tally:
@@ -132,6 +144,7 @@ class RecognitionStream:
         self._ledger.displaced_by = DropReason.CLOSING
         self._slot.close()
         self._drop(self._slot.clear())
+        self._allowance.release()
         if self._opening is not None:
             self._opening.cut("the stream was stopped")
         if self._exchange is not None:
@@ -233,6 +246,7 @@ class RecognitionStream:
         _log.info("stream %s open: %s, gallery %s", ready.session, self._target, ready.gallery)
         self.connections += 1
         self.ready = ready
+        self._allowance.forget()
         if not self._stopping.is_set():
             self._ledger.displaced_by = DropReason.SUPERSEDED
         if self._feeding is None:
@@ -241,10 +255,12 @@ class RecognitionStream:
             connection,
             self._slot,
             self._flight,
+            self._allowance,
             self._options,
             max_age_ns=ready.max_frame_age_s * 1e9 if ready.max_frame_age_s > 0 else math.inf,
             ledger=self._ledger,
             clock=self._clock,
+            held_back=self._held_back or 0,
         )
 
     # ---- accounting
@@ -254,7 +270,8 @@ class RecognitionStream:
         if not self._stopping.is_set():
             self._ledger.displaced_by = DropReason.NOT_CONNECTED
         sent, unsent = self._flight.crash()
-        resends = self._options.delivery is Delivery.EVERY and not self._stopping.is_set()
+        forwards = self._held_back is not None
+        resends = self._options.delivery is Delivery.EVERY and not forwards and not self._stopping.is_set()
         again = []
         for frame in sent:
             sequence = frame.stamp.sequence
@@ -266,7 +283,7 @@ class RecognitionStream:
         self._drop(self._slot.put_back([*again, *unsent]))
         self._losses = {frame.stamp.sequence: self._losses[frame.stamp.sequence] for frame in again}
 
-    def _drop(self, frames: Sequence[Frame]) -> None:
+    def _drop(self, frames: Sequence[AnyFrame]) -> None:
         for frame in frames:
             self._ledger.displaced(frame)
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 
-from clients.frames import Frame
+from clients.frames import AnyFrame
 
 
 class Delivery(Enum):
@@ -26,7 +26,7 @@ class FrameSlot:
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[AnyFrame] = deque()
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -38,23 +38,23 @@ class FrameSlot:
     def __len__(self) -> int:
         return len(self._frames)
 
-    async def put(self, frame: Frame) -> Frame | None:
-        """Puts a frame in; returns the one that stays outside: an older one, or this one when the slot is closed.
+    async def put(self, frame: AnyFrame) -> list[AnyFrame]:
+        """Puts a frame in; returns what stays outside: an older one, or this one when the slot is closed.
 
         With EVERY it waits for room; when that is cancelled the frame is not in the slot.
         """
-        displaced = None
+        displaced = []
         if self._delivery is Delivery.NEWEST and self._frames and not self._closed:
-            displaced = self._frames.pop()
+            displaced = [self._frames.pop()]
         while self._frames and not self._closed:
             await self._changed.wait()
         if self._closed:
-            return frame
+            return [frame]
         self._frames.append(frame)
         self._notify()
         return displaced
 
-    def put_back(self, frames: Sequence[Frame]) -> list[Frame]:
+    def put_back(self, frames: Sequence[AnyFrame]) -> list[AnyFrame]:
         """Puts frames back that were taken, oldest first; returns those that stay outside for newer ones."""
         waiting = [*frames, *self._frames]
         keep = len(waiting) if self._delivery is Delivery.EVERY else min(1, len(waiting))
@@ -63,11 +63,19 @@ class FrameSlot:
         self._notify()
         return outside
 
-    async def take(self) -> Frame | None:
-        """The next frame, waited for; None when the slot is closed and empty."""
+    def skip(self) -> list[AnyFrame]:
+        """Drops nothing: each picture stands for itself."""
+        return []
+
+    async def filled(self) -> bool:
+        """Waits until there is a frame to take; False when the slot is closed and empty."""
         while not self._frames and not self._closed:
             await self._changed.wait()
-        if not self._frames:
+        return bool(self._frames)
+
+    async def take(self) -> AnyFrame | None:
+        """The next frame, waited for; None when the slot is closed and empty."""
+        if not await self.filled():
             return None
         frame = self._frames.popleft()
         self._notify()
@@ -78,7 +86,7 @@ class FrameSlot:
         self._closed = True
         self._notify()
 
-    def clear(self) -> list[Frame]:
+    def clear(self) -> list[AnyFrame]:
         """Takes out all that waits."""
         frames = list(self._frames)
         self._frames.clear()

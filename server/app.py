@@ -28,12 +28,14 @@ from server.identity.match import threshold_for
 from server.identity.track import TrackRule
 from server.inference.cores import share_out
 from server.inference.load import Runtime
+from server.pipeline.decoder import DecoderLimits, decoders
 from server.pipeline.enrol import EnrolmentRule
 from server.pipeline.enrolment import Enroller
 from server.pipeline.flow import Flow, FlowRule
 from server.pipeline.followed import NobodyWatches
 from server.pipeline.load import LoadedVision, ModelChoice, Ran, load_vision
 from server.pipeline.naming import RecognitionRule
+from server.pipeline.packets import PacketPictures
 from server.pipeline.recognise import Recogniser
 from server.pipeline.rhythm import DetectionPace
 from server.pipeline.session import SessionRule
@@ -275,6 +277,9 @@ def _share(parts: Parts, recogniser: Recogniser) -> StreamShare:
     """What all streams share. One frame more than there are threads is let in, so that no thread waits for the next."""
     settings, threads = parts.settings, _frame_threads(parts.settings)
     sessions = Sessions(recogniser, _session_rule(parts), NobodyWatches(), parts.frames)
+    start_decoder = decoders(
+        DecoderLimits(min(settings.max_video_pixels, settings.max_image_pixels), settings.max_packet_s)
+    )
     return StreamShare(
         limits=StreamLimits(
             target_far=settings.target_far,
@@ -284,6 +289,7 @@ def _share(parts: Parts, recogniser: Recogniser) -> StreamShare:
             drain_ns=round(settings.drain_s * 10**9),
         ),
         open_session=sessions.open,
+        open_packets=lambda: PacketPictures(start_decoder, max_bytes=settings.max_image_bytes, clock=time.monotonic_ns),
         turns=asyncio.Semaphore(threads + 1),
         flow=Flow(FlowRule(threads=threads, admitted=threads + 1, credits=settings.frames_at_once + 1)),
         draining=parts.streams.draining,

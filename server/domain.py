@@ -34,6 +34,13 @@ class Codec(Enum):
     JPEG = "jpeg"
     PNG = "png"
     BGR24 = "bgr24"
+    H264 = "h264"
+    HEVC = "hevc"
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it codes a picture as a change of the pictures before it: such an image means nothing alone."""
+        return self in (Codec.H264, Codec.HEVC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +48,20 @@ class EncodedImage:
     """An image as it came: nothing in it has been checked yet.
 
     Attributes:
-        codec: the declared encoding; UNSPECIFIED lets the first bytes decide between JPEG and PNG.
+        codec: the declared encoding; UNSPECIFIED lets the first bytes decide between JPEG and PNG. With a video codec
+            it is a packet of a stream.
         data: the bytes.
         width: pixels per row; meaningful for BGR24 only.
         height: rows; meaningful for BGR24 only.
+        decoded_here: the pixels of a packet that this server decoded, within its limits of video. How many bytes a
+            client may send does not matter for them.
     """
 
     codec: Codec
     data: bytes
     width: int = 0
     height: int = 0
+    decoded_here: bool = False
 
 
 class ColourOrder(Enum):

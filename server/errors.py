@@ -8,10 +8,12 @@
     +- ConflictError           code FAILED_PRECONDITION  the state of the server forbids it
     |  +- FingerprintError     embeddings of different models would mix
     |  +- EnrolmentError       no photograph was good enough
+    |  +- KeyFrameNeededError  a packet builds on pictures that the decoder doesn't have
     +- ExhaustedError          code RESOURCE_EXHAUSTED   a limit was hit; later or smaller may work
     +- UnavailableError        code UNAVAILABLE          not now; the same call may work later
     +- ModelError              code FAILED_PRECONDITION  a model folder is missing, damaged or not what it says
     +- InferenceError          code INTERNAL             a network failed or answered nonsense
+    +- VideoDecoderError       code INTERNAL             a video decoder crashed, hung or ran out of memory
     +- StorageError            code INTERNAL             the store failed or is damaged
        +- StorageFullError     code RESOURCE_EXHAUSTED   no space left to write
        +- DataDirectoryInUseError  code FAILED_PRECONDITION  another server holds the data directory
@@ -100,6 +102,10 @@ class EnrolmentError(ConflictError):
     """No photograph of an enrolment was good enough."""
 
 
+class KeyFrameNeededError(ConflictError):
+    """A packet builds on pictures that the decoder doesn't have; the stream goes on with its next key frame."""
+
+
 class ExhaustedError(FacestreamError):
     """A limit was hit."""
 
@@ -120,6 +126,10 @@ class ModelError(FacestreamError):
 
 class InferenceError(FacestreamError):
     """A network failed, or its answer has the wrong shape or isn't finite."""
+
+
+class VideoDecoderError(FacestreamError):
+    """A video decoder crashed, hung or ran out of memory. A new one begins with the next key frame."""
 
 
 class StorageError(FacestreamError):

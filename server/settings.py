@@ -109,6 +109,12 @@ class Settings(BaseSettings):
     max_frame_age_ms: int = Field(1000, ge=10, le=60_000, description="frames that waited longer are dropped")
     max_image_bytes: int = Field(16 * 2**20, ge=2**10, le=2**28, description="encoded size of one image")
     max_image_pixels: int = Field(2**25, ge=2**12, le=2**28, description="width times height of one image")
+    max_video_pixels: int = Field(
+        4096 * 2304, ge=2**12, le=2**26, description="width times height of a picture of H.264 or HEVC"
+    )
+    max_packet_s: float = Field(
+        2, gt=0, le=60, description="processor time for decoding one packet of H.264 or HEVC, seconds"
+    )
     max_message_bytes: int = Field(24 * 2**20, ge=2**12, le=2**29, description="size of one gRPC message")
     max_streams: int = Field(64, ge=1, le=10_000, description="cameras at the same time")
     idle_timeout_s: float = Field(60, gt=0, le=86_400, description="streams that send nothing for so long are ended")

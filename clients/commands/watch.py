@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,13 +15,14 @@ from rich.progress import Progress, TaskID
 
 from clients.client import Client
 from clients.errors import ClientError
+from clients.faces import Face
 from clients.frames import Failed, FrameAnswer, Image, Recognised, Tally
 from clients.lettering import Lettering, default_lettering
 from clients.options import StreamOptions
 from clients.output import SIGHTING_COLUMNS, Clock, frame_json, sighting_rows
 from clients.render import draw_faces
 from clients.session import RecognitionStream
-from clients.sources.source import Source
+from clients.sources.source import PacketSource, Source
 from clients.summary import Summary, names_in
 from clients.terminal import Terminal
 from clients.text import clipped, printable
@@ -58,7 +59,7 @@ class Display:
     window: Window | None
 
 
-async def watch(client: Client, source: Source, options: StreamOptions, display: Display) -> None:
+async def watch(client: Client, source: Source | PacketSource, options: StreamOptions, display: Display) -> None:
     """Streams until the source ends or the user interrupts, and prints who was seen when.
 
     Raises:
@@ -83,6 +84,8 @@ async def watch(client: Client, source: Source, options: StreamOptions, display:
         except ClientError as error:
             failure = error
     view.conclude(stream.tally, Clock.WALL if source.live else Clock.POSITION)
+    if stream.advice is not None:
+        terminal.note(f"the server advised {stream.advice}{_unheeded(source, options)}")
     if failure is not None:
         raise failure
     if stream.tally.read and not stream.tally.recognised:
@@ -120,13 +123,13 @@ class View:
         return going_on
 
     async def _draw(self, answer: FrameAnswer, recognised: Recognised) -> bool:
-        if self.window is None and self.writer is None:
+        if recognised.image is None or (self.window is None and self.writer is None):
             return True
-        image = await asyncio.to_thread(self._annotate, answer, recognised)
+        image = await asyncio.to_thread(self._annotate, answer, recognised.image, recognised.faces)
         return self.window is None or self.window.show(image)
 
-    def _annotate(self, answer: FrameAnswer, recognised: Recognised) -> Image:
-        image = draw_faces(recognised.image, recognised.faces, self._lettering)
+    def _annotate(self, answer: FrameAnswer, image: Image, faces: Sequence[Face]) -> Image:
+        image = draw_faces(image, faces, self._lettering)
         if self.writer is not None:
             self.writer.write(image, at_ns=answer.stamp.position_ns)
         return image
@@ -147,6 +150,12 @@ class View:
         else:
             self.terminal.note("nobody was seen")
         self.terminal.note(_account(tally) + _latency(self._latencies_ns))
+
+
+def _unheeded(source: Source | PacketSource, options: StreamOptions) -> str:
+    if not options.obey_advice:
+        return " (ignored)"
+    return " (packets keep to the first only)" if isinstance(source, PacketSource) else ""
 
 
 def _account(tally: Tally) -> str:

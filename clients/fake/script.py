@@ -66,7 +66,15 @@ class Abort:
     trailing: tuple[tuple[str, bytes], ...] = ()
 
 
-Step: TypeAlias = Say | Drop | Fail | Ignore | Hang | DrainStream | Close | Abort
+@dataclass(frozen=True, slots=True)
+class Advise:
+    """Says what it can take from now on, then answers with these faces."""
+
+    advice: recognition_pb2.FlowAdvice
+    faces: tuple[face_pb2.Face, ...] = ()
+
+
+Step: TypeAlias = Say | Drop | Fail | Ignore | Hang | DrainStream | Close | Abort | Advise
 Script: TypeAlias = Callable[[recognition_pb2.CameraFrame], Step]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from clients.fake.script import (
     THRESHOLD,
     Abort,
+    Advise,
     Close,
     DrainStream,
     Drop,
@@ -39,6 +41,8 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
         configs: of the streams, in order.
         frames: of all streams, in order.
         max_frame_age_s: told to streams.
+        advice: told to streams after `ready`; None tells nothing.
+        held_back: answers that come so many frames late, like those of a decoder of B-frames.
         size: width and height that results claim; 0 says nothing.
     """
 
@@ -48,6 +52,8 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
         self.configs: list[recognition_pb2.StreamConfig] = []
         self.frames: list[recognition_pb2.CameraFrame] = []
         self.max_frame_age_s = 10.0
+        self.advice: recognition_pb2.FlowAdvice | None = None
+        self.held_back = 0
         self.size = (0, 0)
 
     async def StreamRecognize(  # noqa: N802 - the name in the API
@@ -61,6 +67,9 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
         )
         ready.max_frame_age.FromNanoseconds(round(self.max_frame_age_s * 1e9))
         yield Response(ready=ready)
+        if self.advice is not None:
+            yield Response(advice=self.advice)
+        late: deque[Response] = deque()
         async for request in request_iterator:
             self.frames.append(request.frame)
             step = self.script(request.frame)
@@ -70,10 +79,13 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
                 await asyncio.Event().wait()
             if isinstance(step, Say):
                 await asyncio.sleep(step.after_s)
-            for response in _responses(step, request.frame, self.size):
-                yield response
+            late += _responses(step, request.frame, self.size)
+            while len(late) > self.held_back:
+                yield late.popleft()
             if isinstance(step, Close | DrainStream):
-                return
+                break
+        for response in late:
+            yield response
 
     async def Recognize(  # noqa: N802
         self, request: recognition_pb2.RecognizeRequest, context: Context
@@ -113,7 +125,7 @@ class FakeRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
 def _responses(step: object, frame: recognition_pb2.CameraFrame, size: tuple[int, int]) -> list[Response]:
     answer = Response(sequence=frame.sequence, captured_at=frame.captured_at)
     match step:
-        case Say(faces=faces) | DrainStream(faces=faces, drop=False):
+        case Say(faces=faces) | Advise(faces=faces) | DrainStream(faces=faces, drop=False):
             answer.result.CopyFrom(_result(faces, size))
         case Drop(reason=reason):
             answer.dropped.reason = reason
@@ -127,6 +139,8 @@ def _responses(step: object, frame: recognition_pb2.CameraFrame, size: tuple[int
             return []
     if isinstance(step, DrainStream):
         return [Response(drain=recognition_pb2.Drain()), answer]
+    if isinstance(step, Advise):
+        return [Response(advice=step.advice), answer]
     return [answer]
 
 

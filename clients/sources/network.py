@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from clients.errors import SourceError
 from clients.frames import Frame
 from clients.sources.decoding import Decoding, video_stream
 from clients.text import printable
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 
@@ -40,23 +45,8 @@ class NetworkCamera:
         open_timeout_s: float = _OPEN_TIMEOUT_S,
         read_timeout_s: float = _READ_TIMEOUT_S,
     ) -> None:
-        import av
-
         self.description = without_password(url)
-        try:
-            self._container = av.open(
-                url, options=_options(url, read_timeout_s), timeout=(open_timeout_s, read_timeout_s)
-            )
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise SourceError(
-                f"camera {self.description} cannot be opened: {_reason(error)}",
-                "check address, path, user and password, and that the camera is on",
-            ) from error
-        try:
-            stream = video_stream(self._container, self.description)
-        except SourceError:
-            self._container.close()
-            raise
+        self._container, stream = open_camera(url, open_timeout_s=open_timeout_s, read_timeout_s=read_timeout_s)
         # Threads by frame would hold frames back; threads by slice don't.
         stream.thread_type = "SLICE"
         self.fps = float(stream.average_rate or stream.guessed_rate or 0)
@@ -72,6 +62,31 @@ class NetworkCamera:
     def close(self) -> None:
         """Hangs up."""
         self._container.close()
+
+
+def open_camera(
+    url: str, *, open_timeout_s: float = _OPEN_TIMEOUT_S, read_timeout_s: float = _READ_TIMEOUT_S
+) -> tuple[InputContainer, VideoStream]:
+    """A camera and the video that it sends.
+
+    Raises:
+        SourceError: the camera does not answer, refuses, or sends no video.
+    """
+    import av
+
+    description = without_password(url)
+    try:
+        container = av.open(url, options=_options(url, read_timeout_s), timeout=(open_timeout_s, read_timeout_s))
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise SourceError(
+            f"camera {description} cannot be opened: {_reason(error)}",
+            "check address, path, user and password, and that the camera is on",
+        ) from error
+    try:
+        return container, video_stream(container, description)
+    except SourceError:
+        container.close()
+        raise
 
 
 def _options(url: str, read_timeout_s: float) -> dict[str, str]:

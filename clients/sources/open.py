@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clients.errors import SourceNotFoundError
+from clients.errors import SourceNotFoundError, UsageError
 from clients.photos import PHOTO_SUFFIXES
 from clients.sources.folder import Pictures, picture_folder
 from clients.sources.network import SCHEMES, NetworkCamera
-from clients.sources.reopening import Reopening
-from clients.sources.source import Source
+from clients.sources.packets import PacketCamera, PacketFile
+from clients.sources.reopening import Reopening, ReopeningPackets
+from clients.sources.source import PacketSource, Source
 from clients.sources.video import VideoFile
 from clients.sources.webcam import Webcam
 from clients.text import printable
@@ -26,8 +27,7 @@ def open_source(text: str, *, fps: float = 0.0) -> Source:
         SourceNotFoundError: it is not there.
         SourceError: it cannot be read.
     """
-    scheme = text.partition("://")[0].lower()
-    if "://" in text and scheme in SCHEMES:
+    if _is_url(text):
         return Reopening(lambda: NetworkCamera(text, fps=fps))
     if text.isascii() and text.isdigit():
         return Reopening(lambda: Webcam(int(text), fps=fps))
@@ -42,3 +42,30 @@ def open_source(text: str, *, fps: float = 0.0) -> Source:
     if path.suffix.lower() in PHOTO_SUFFIXES:
         return Pictures([path], fps=fps, description=printable(path))
     return VideoFile(path, fps=fps)
+
+
+def open_packets(text: str) -> PacketSource:
+    """The source that the text names, not decoded: a URL or a video file in H.264 or HEVC.
+
+    Args:
+        text: what the user wrote.
+
+    Raises:
+        UsageError: it names something that makes no packets.
+        SourceNotFoundError: it is not there.
+        SourceError: it cannot be read, or is in another codec.
+    """
+    if _is_url(text):
+        return ReopeningPackets(lambda: PacketCamera(text))
+    path = Path(text)
+    if path.is_dir() or path.suffix.lower() in PHOTO_SUFFIXES or (text.isascii() and text.isdigit()):
+        raise UsageError(
+            f"{printable(text)} gives pictures, not packets that could be forwarded",
+            "forward a video file or an rtsp:// or http:// URL, or leave --forward out",
+        )
+    return PacketFile(path)
+
+
+def _is_url(text: str) -> bool:
+    scheme, separator, _ = text.partition("://")
+    return bool(separator) and scheme.lower() in SCHEMES

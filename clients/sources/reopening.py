@@ -6,16 +6,20 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from clients.backoff import Backoff
 from clients.errors import SourceError
-from clients.frames import Frame
-from clients.sources.source import Source
+from clients.frames import Frame, PacketFrame
+from clients.sources.source import PacketSource, Reading
 
 _log = logging.getLogger(__name__)
 
 
-class Reopening:
+FrameT = TypeVar("FrameT", Frame, PacketFrame)
+
+
+class Reopening(Generic[FrameT]):
     """A live source that is opened again whenever it ends or fails. Sequence and position go on.
 
     The first opening is not repeated: a wrong address is an error at once.
@@ -31,15 +35,15 @@ class Reopening:
     live = True
     expected = 0
 
-    def __init__(self, open_source: Callable[[], Source], *, backoff: Backoff | None = None) -> None:
-        self._open_source = open_source
+    def __init__(self, open_source: Callable[[], Reading[FrameT]], *, backoff: Backoff | None = None) -> None:
+        self._open_source: Callable[[], Reading[FrameT]] = open_source
         self._backoff = backoff or Backoff()
         self._closed = threading.Event()
-        self._source = open_source()
-        self.description = self._source.description
-        self.fps = self._source.fps
+        self._source: Reading[FrameT] = open_source()
+        self.description: str = self._source.description
+        self.fps: float = self._source.fps
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[FrameT]:
         sequence, first_ns = 0, 0
         while not self._closed.is_set():
             try:
@@ -73,3 +77,17 @@ class Reopening:
         """Closes the source."""
         self._closed.set()
         self._source.close()
+
+
+class ReopeningPackets(Reopening[PacketFrame]):
+    """A live source of packets that is opened again whenever it ends or fails, each time at a key frame."""
+
+    def __init__(self, open_source: Callable[[], PacketSource], *, backoff: Backoff | None = None) -> None:
+        self.held_back = 0
+
+        def opened() -> PacketSource:
+            source = open_source()
+            self.held_back = source.held_back
+            return source
+
+        super().__init__(opened, backoff=backoff)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
-from clients.frames import Frame
+from clients.frames import Frame, PacketFrame
+
+FrameT_co = TypeVar("FrameT_co", covariant=True)
 
 
-class Source(Protocol):
-    """Frames, one after the other. Reading blocks; one thread reads at a time.
+class Reading(Protocol[FrameT_co]):
+    """What is read one frame after the other. Reading blocks; one thread reads at a time.
 
     Attributes:
         description: for people, without passwords.
@@ -28,7 +30,7 @@ class Source(Protocol):
     @property
     def fps(self) -> float: ...  # noqa: D102 - above
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[FrameT_co]:
         """The frames.
 
         Raises:
@@ -43,6 +45,22 @@ class Source(Protocol):
     def close(self) -> None:
         """Lets go of files and devices. No frame comes afterwards."""
         ...
+
+
+class Source(Reading[Frame], Protocol):
+    """Pictures, one after the other."""
+
+
+@runtime_checkable
+class PacketSource(Reading[PacketFrame], Protocol):
+    """Pictures as the source encoded them, in the order of decoding; the first is a key frame.
+
+    Attributes:
+        held_back: pictures that a decoder holds back before it shows the first, because of B-frames.
+    """
+
+    @property
+    def held_back(self) -> int: ...  # noqa: D102 - above
 
 
 @dataclass(slots=True)

@@ -37,23 +37,8 @@ class VideoFile:
     live = False
 
     def __init__(self, path: Path, *, fps: float = 0.0) -> None:
-        import av
-
         self.description = printable(path)
-        if not path.is_file():
-            raise SourceNotFoundError(f"{self.description}: no such file")
-        try:
-            self._container = av.open(str(path))
-        except (av.error.FFmpegError, OSError) as error:
-            raise SourceError(
-                f"{self.description} cannot be read as a video: {error.strerror}",
-                "it is damaged, incomplete or no video; try whether a player opens it",
-            ) from error
-        try:
-            stream = video_stream(self._container, self.description)
-        except SourceError:
-            self._container.close()
-            raise
+        self._container, stream = open_video(path)
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         self._declared = stream.frames or round(_seconds(self._container, stream) * rate)
@@ -87,6 +72,32 @@ class VideoFile:
     def close(self) -> None:
         """Closes the file."""
         self._container.close()
+
+
+def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
+    """A file and the video in it.
+
+    Raises:
+        SourceNotFoundError: there is no such file.
+        SourceError: it is no video that can be read.
+    """
+    import av
+
+    description = printable(path)
+    if not path.is_file():
+        raise SourceNotFoundError(f"{description}: no such file")
+    try:
+        container = av.open(str(path))
+    except (av.error.FFmpegError, OSError) as error:
+        raise SourceError(
+            f"{description} cannot be read as a video: {error.strerror}",
+            "it is damaged, incomplete or no video; try whether a player opens it",
+        ) from error
+    try:
+        return container, video_stream(container, description)
+    except SourceError:
+        container.close()
+        raise
 
 
 def _seconds(container: InputContainer, stream: VideoStream) -> float:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from facestream.v1 import gallery_pb2, image_pb2, recognition_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from clients.frames import Stamp
+from clients.frames import PacketCodec, Stamp
 from clients.people import Enrollee
 from clients.photos import Codec, Photo
 
@@ -16,6 +16,10 @@ _CODECS = {
     Codec.UNSPECIFIED: image_pb2.IMAGE_CODEC_UNSPECIFIED,
     Codec.JPEG: image_pb2.IMAGE_CODEC_JPEG,
     Codec.PNG: image_pb2.IMAGE_CODEC_PNG,
+}
+_PACKETS = {
+    PacketCodec.H264: image_pb2.IMAGE_CODEC_H264,
+    PacketCodec.HEVC: image_pb2.IMAGE_CODEC_HEVC,
 }
 
 StreamRequest: TypeAlias = recognition_pb2.StreamRecognizeRequest
@@ -29,11 +33,12 @@ def stream_config(*, camera: str, gallery: str, target_far: float, max_frame_age
     return StreamRequest(config=config)
 
 
-def camera_frame(stamp: Stamp, jpeg: bytes) -> StreamRequest:
-    """A frame of a stream."""
+def camera_frame(stamp: Stamp, data: bytes, codec: PacketCodec | None = None) -> StreamRequest:
+    """A frame of a stream: a packet of that codec, or a JPEG."""
     captured_at = Timestamp()
     captured_at.FromNanoseconds(stamp.captured_at_ns)
-    image = image_pb2.Image(codec=image_pb2.IMAGE_CODEC_JPEG, data=jpeg)
+    number = image_pb2.IMAGE_CODEC_JPEG if codec is None else _PACKETS[codec]
+    image = image_pb2.Image(codec=number, data=data)
     return StreamRequest(
         frame=recognition_pb2.CameraFrame(sequence=stamp.sequence, captured_at=captured_at, image=image)
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from facestream.v1 import recognition_pb2
 
+from clients.advice import Advice
 from clients.frames import Dropped, DropReason, Failed, Recognition, Side
 from clients.rpc import error_of_status
 from clients.wire.faces import read_recognition
@@ -50,7 +52,7 @@ class Unreadable:
     """A message of a newer server that this client doesn't know."""
 
 
-StreamMessage: TypeAlias = Ready | Draining | Said | Unreadable
+StreamMessage: TypeAlias = Ready | Draining | Advice | Said | Unreadable
 
 
 def read_stream_message(message: recognition_pb2.StreamRecognizeResponse) -> StreamMessage:
@@ -61,6 +63,8 @@ def read_stream_message(message: recognition_pb2.StreamRecognizeResponse) -> Str
             return Ready(ready.session, ready.gallery, ready.target_far, seconds(ready.max_frame_age))
         case "drain":
             return Draining(seconds(message.drain.grace))
+        case "advice":
+            return _advice(message.advice)
         case "result":
             return Said(message.sequence, read_recognition(message.result))
         case "dropped":
@@ -71,3 +75,14 @@ def read_stream_message(message: recognition_pb2.StreamRecognizeResponse) -> Str
             return Said(message.sequence, Failed(Side.SERVER, error.cause.reason or error.cause.code, error.message))
         case _:
             return Unreadable()
+
+
+def _advice(advice: recognition_pb2.FlowAdvice) -> Advice:
+    """Advice with what cannot be followed left out: a rate or size of nothing, no frames at all."""
+    rate, side, quality = advice.frames_per_second, advice.longest_side, advice.jpeg_quality
+    return Advice(
+        credits=max(1, advice.credits),
+        frames_per_second=rate if advice.HasField("frames_per_second") and 0 < rate < math.inf else None,
+        longest_side=side if advice.HasField("longest_side") and side > 0 else None,
+        jpeg_quality=quality if advice.HasField("jpeg_quality") and 1 <= quality <= 100 else None,
+    )

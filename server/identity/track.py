@@ -168,7 +168,7 @@ def look_reason(track: Track, score: float, at_ns: int, rule: TrackRule, *, pati
 def _refresh_s(track: Track, at_ns: int, rule: TrackRule) -> float:
     """A face that has been there long needs fewer looks: each is another chance to err, and costs the same.
 
-    Until a stranger's template is full, looks come quicker: most people who can be named at all are named by one of them.
+    Until a stranger's template is full, looks come quicker: whoever can be named at all is mostly named by one of them.
     """
     template, verdict = track.template, track.verdict
     if verdict and template and not isinstance(verdict.answer, Match) and len(template.looks) < rule.looks:

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from facestream.v1 import recognition_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -15,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from server.domain import EncodedImage, GalleryName
 from server.errors import FacestreamError, InvalidInputError
 from server.pipeline.flow import Advice, Flow
+from server.pipeline.packets import PacketPictures, Pictured
 from server.pipeline.recognise import Recognition
 from server.pipeline.session import CameraName, Ticket
 from server.pipeline.slot import DropReason, NewestFrame, Waiting
@@ -72,6 +74,7 @@ class StreamShare:
     Attributes:
         limits: what holds for each.
         open_session: for a camera's frames.
+        open_packets: for a camera's packets of video, which it turns into pictures.
         turns: a permit for each frame that is in work; whoever waits longest is next, so that cameras take turns.
         flow: what cameras are advised.
         draining: set when the server is about to stop.
@@ -79,6 +82,7 @@ class StreamShare:
 
     limits: StreamLimits
     open_session: Callable[[CameraName], FrameSession]
+    open_packets: Callable[[], PacketPictures[Any]]
     turns: asyncio.Semaphore
     flow: Flow
     draining: asyncio.Event
@@ -86,11 +90,12 @@ class StreamShare:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """What a camera asked for, and the session that serves it."""
+    """What a camera asked for, and what serves it."""
 
     name: CameraName
     max_age_ns: int
     session: FrameSession
+    packets: PacketPictures[_Frame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ class CameraStream:
     share: StreamShare
     _outbox: asyncio.Queue[Response | None] = field(default_factory=lambda: asyncio.Queue(_OUTBOX), init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _taken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _reading: bool = field(default=True, init=False)
     _last_sequence: int = field(default=0, init=False)
     _newest_answered: asyncio.Event | None = field(default=None, init=False)
@@ -141,6 +147,7 @@ class CameraStream:
         finally:
             self.share.flow.leave(opened.name.session)
             opened.session.close()
+            await opened.packets.aclose()
         if failure is not None:
             raise failure
 
@@ -150,6 +157,7 @@ class CameraStream:
             writer = group.create_task(self._write_answers())
             workers = [group.create_task(self._work(opened, slot)) for _ in range(self.share.limits.frames_at_once)]
             failure = await self._read(messages, opened, slot)
+            await self._take_held_back(opened, slot)
             self._reading = False
             self._wake.set()
             await asyncio.gather(*workers)
@@ -193,7 +201,7 @@ class CameraStream:
             wire.far_from(config.target_far, self.share.limits.target_far),
         )
         max_age_ns = wire.age_ns_from(config, self.share.limits.max_frame_age_ns)
-        return _Opened(name, max_age_ns, self.share.open_session(name))
+        return _Opened(name, max_age_ns, self.share.open_session(name), self.share.open_packets())
 
     def _ready(self, opened: _Opened) -> Response:
         name = opened.name
@@ -256,18 +264,42 @@ class CameraStream:
         now = self.clock.wall_ns()
         captured_at = message.frame.captured_at if message.frame.HasField("captured_at") else wire.timestamp(now)
         sequence = message.frame.sequence
+        arrived_ns = self.clock.monotonic_ns()
         try:
             self._check_sequence(sequence)
-            frame = _Frame(sequence, captured_at, wire.image_from(message.frame.image))
+            frame = _Frame(sequence, captured_at, wire.image_from(message.frame.image, in_stream=True))
         except InvalidInputError as error:
             await self._answer_error(sequence, captured_at, error)
             return
-        superseded = slot.offer(frame, at_ns=self.clock.monotonic_ns())
-        self._wake.set()
-        if superseded is not None:
+        await self._offer(await opened.packets.take(frame, sequence, frame.image), opened, slot, arrived_ns)
+
+    async def _offer(
+        self, pictured: Iterable[Pictured[_Frame]], opened: _Opened, slot: NewestFrame[_Frame], arrived_ns: int
+    ) -> None:
+        """Puts frames whose pictures are there in the waiting place, one after the other."""
+        for frame, image in pictured:
+            if isinstance(image, FacestreamError):
+                await self._answer_error(frame.sequence, frame.captured_at, image)
+                continue
+            superseded = slot.offer(replace(frame, image=image), at_ns=arrived_ns)
+            self._wake.set()
+            if superseded is not None:
+                await self._answer_dropped(superseded, DropReason.SUPERSEDED)
+                await self._slow_down(opened, image)
+
+    async def _slow_down(self, opened: _Opened, image: EncodedImage) -> None:
+        """After a drop. A camera of packets can't leave one out, so that it is neither advised nor kept waiting."""
+        if not image.decoded_here:
             await self._advise(opened, at_once=True)
-            await self._answer_dropped(superseded, DropReason.SUPERSEDED)
             await asyncio.sleep(self.share.limits.brake_s)
+
+    async def _take_held_back(self, opened: _Opened, slot: NewestFrame[_Frame]) -> None:
+        """The pictures that a decoder held back come all at once, and no newer one is on its way: none is dropped."""
+        for pictured in await opened.packets.finish():
+            while not slot.empty:
+                self._taken.clear()
+                await self._taken.wait()
+            await self._offer([pictured], opened, slot, self.clock.monotonic_ns())
 
     def _check_sequence(self, sequence: int) -> None:
         if sequence <= self._last_sequence:
@@ -292,6 +324,7 @@ class CameraStream:
         """Waits for its turn among all cameras, and then works on the newest frame that this one has."""
         async with self.share.turns:
             waiting, expired = slot.take(at_ns=self.clock.monotonic_ns())
+            self._taken.set()
             if waiting is not None:
                 before, answered = self._newest_answered, asyncio.Event()
                 self._newest_answered = answered

@@ -35,6 +35,8 @@ _CODECS: Mapping[image_pb2.ImageCodec.ValueType, Codec] = {
     image_pb2.IMAGE_CODEC_JPEG: Codec.JPEG,
     image_pb2.IMAGE_CODEC_PNG: Codec.PNG,
     image_pb2.IMAGE_CODEC_BGR24: Codec.BGR24,
+    image_pb2.IMAGE_CODEC_H264: Codec.H264,
+    image_pb2.IMAGE_CODEC_HEVC: Codec.HEVC,
 }
 _UNKNOWN: Mapping[UnknownReason, face_pb2.UnknownReason.ValueType] = {
     UnknownReason.GALLERY_EMPTY: face_pb2.UNKNOWN_REASON_GALLERY_EMPTY,
@@ -54,17 +56,29 @@ _MAX_FAR = 0.1
 _MAX_DURATION_S = 60
 
 
-def image_from(message: image_pb2.Image) -> EncodedImage:
+def image_from(message: image_pb2.Image, *, in_stream: bool = False) -> EncodedImage:
     """The image of a message; its bytes are not looked at.
 
+    Args:
+        message: from a client.
+        in_stream: True when it is a frame of a stream, where packets of video are welcome.
+
     Raises:
-        ImageError: a codec that this server doesn't know.
+        ImageError: a codec that this server doesn't know, or a video codec outside a stream.
     """
     codec = _CODECS.get(message.codec)
     if codec is None:
         raise ImageError(
             "CODEC_UNSUPPORTED",
-            f"codec {message.codec} is not one that this server reads; send JPEG, PNG or BGR24",
+            f"codec {message.codec} is not one that this server reads; send JPEG, PNG or BGR24, or in a stream H264 "
+            "or HEVC",
+            field="image.codec",
+        )
+    if codec.is_video and not in_stream:
+        raise ImageError(
+            "CODEC_UNSUPPORTED",
+            f"a packet of {codec.name} needs a stream, because it means nothing without those before it: send it with "
+            "StreamRecognize, or send the picture as JPEG, PNG or BGR24",
             field="image.codec",
         )
     return EncodedImage(codec, message.data, message.width, message.height)

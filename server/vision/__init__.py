@@ -1,1 +1,1 @@
-"""Pictures: decode, find, align and judge faces. Pure numpy and OpenCV."""
+"""Pictures: decode, find, align and judge faces. Pure numpy, OpenCV and, for video, FFmpeg."""

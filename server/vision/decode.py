@@ -124,7 +124,7 @@ def _reduced(header: ImageHeader, reduction: int) -> tuple[int, int]:
 def _check_bytes(image: EncodedImage, limits: ImageLimits) -> None:
     if not image.data:
         raise ImageError("IMAGE_EMPTY", "the image has no bytes; send a JPEG, a PNG or raw BGR pixels")
-    if len(image.data) > limits.max_bytes:
+    if len(image.data) > limits.max_bytes and not image.decoded_here:
         raise ImageError(
             "IMAGE_BYTES_EXCEEDED",
             f"the image has {len(image.data)} bytes, the limit is {limits.max_bytes}; send it smaller",

@@ -32,7 +32,28 @@ def test_only_wider_pictures_are_made_narrower(max_width: int, shape: tuple[int,
     assert decoded(encode_jpeg(PICTURE, JpegEncoding(max_width=max_width))).shape == shape
 
 
-@pytest.mark.parametrize("values", [{"quality": 0}, {"quality": 101}, {"max_width": -1}, {"max_width": 5}])
+@pytest.mark.parametrize(
+    ("encoding", "shape"),
+    [
+        (JpegEncoding(max_side=80), (45, 80, 3)),
+        (JpegEncoding(max_side=160), (90, 160, 3)),
+        (JpegEncoding(max_side=80, max_width=40), (22, 40, 3)),
+        (JpegEncoding(max_side=40, max_width=80), (22, 40, 3)),
+    ],
+)
+def test_the_longer_side_is_limited_too(encoding: JpegEncoding, shape: tuple[int, int, int]) -> None:
+    assert decoded(encode_jpeg(PICTURE, encoding)).shape == shape
+    upright = decoded(encode_jpeg(np.ascontiguousarray(PICTURE.transpose(1, 0, 2)), JpegEncoding(max_side=80)))
+    assert upright.shape == (80, 45, 3)
+
+
+def test_without_a_quality_it_is_85() -> None:
+    assert encode_jpeg(PICTURE, JpegEncoding()) == encode_jpeg(PICTURE, JpegEncoding(quality=85))
+
+
+@pytest.mark.parametrize(
+    "values", [{"quality": 0}, {"quality": 101}, {"max_width": -1}, {"max_width": 5}, {"max_side": 5}]
+)
 def test_values_out_of_range_are_refused(values: dict[str, int]) -> None:
     with pytest.raises(UsageError):
         JpegEncoding(**values)

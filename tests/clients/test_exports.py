@@ -6,12 +6,13 @@ import clients
 from clients.client import Client
 
 PUBLIC = """
-Answer Box Client ClientError Delivery DropReason Dropped Enrolment ExhaustedError Face Failed Frame FrameAnswer Frames
-Health Identity InvalidRequestError JpegEncoding Landmarks Lost Match NoUsablePhotoError NotFoundError OutputError
-Patience Photo PhotoOutcome Quality Receipt Recognised Recognition RecognitionStream Refusal RefusedError RpcError
-ServerStatistics Side Sighting Source SourceError SourceNotFoundError Stamp Status StreamOptions Summary Tally
-Unanswered UnavailableError Undecided Unknown UsageError Verification VideoWriter default_lettering draw_faces
-open_source photo_files printable read_photo summarise
+Advice Answer Box Client ClientError Delivery DropReason Dropped Enrolment ExhaustedError Face Failed Frame
+FrameAnswer Frames Health Identity InvalidRequestError JpegEncoding Landmarks Lost Match NoUsablePhotoError
+NotFoundError OutputError PacketCodec PacketFrame PacketSource Patience Photo PhotoOutcome Quality Receipt Recognised
+Recognition RecognitionStream Refusal RefusedError RpcError ServerStatistics Side Sighting Source SourceError
+SourceNotFoundError Stamp Status StreamOptions Summary Tally Unanswered UnavailableError Undecided Unknown UsageError
+Verification VideoWriter default_lettering draw_faces open_packets open_source photo_files printable read_photo
+summarise
 """
 
 
@@ -35,4 +36,4 @@ def test_every_public_name_says_what_it_is() -> None:
 
 def test_the_stream_offers_no_more_than_its_users_need() -> None:
     shown = {name for name in dir(clients.RecognitionStream) if not name.startswith("_")}
-    assert shown == {"aclose", "stop", "tally"}
+    assert shown == {"advice", "aclose", "stop", "tally"}

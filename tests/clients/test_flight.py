@@ -61,3 +61,20 @@ def test_a_crash_tells_the_frames_that_the_server_may_have_from_the_others() -> 
     flight.sent(1)
     assert flight.crash() == ([frames[1], frames[3]], [frames[2]])
     assert len(flight) == 0
+
+
+async def test_a_higher_limit_gives_room_at_once_and_a_lower_one_recalls_nobody() -> None:
+    flight = Flight(1)
+    flight.depart(frame(1), at_s=0)
+    waiting = asyncio.create_task(flight.room())
+    await settled()
+    assert not waiting.done()
+    flight.limit = 2
+    await waiting
+    flight.depart(frame(2), at_s=0)
+    flight.limit = 1
+    assert (len(flight), flight.is_full) == (2, True)
+    flight.land(1)
+    assert flight.is_full
+    flight.land(2)
+    assert not flight.is_full

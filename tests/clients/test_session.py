@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import cv2
 import grpc
 import numpy as np
 import pytest
-from facestream.v1 import recognition_pb2
+from facestream.v1 import image_pb2, recognition_pb2
 
-from clients.encode import JpegEncoding
+from clients.encode import JpegEncoding, encode_jpeg
 from clients.errors import InvalidRequestError, SourceError, UnavailableError
 from clients.faces import Match
 from clients.fake.script import (
     Abort,
+    Advise,
     Close,
     DrainStream,
     Drop,
@@ -30,7 +33,19 @@ from clients.fake.script import (
     matching,
 )
 from clients.fake.server import FakeServer
-from clients.frames import Dropped, DropReason, Failed, Frame, FrameAnswer, Lost, Recognised, Side, Stamp
+from clients.frames import (
+    Dropped,
+    DropReason,
+    Failed,
+    Frame,
+    FrameAnswer,
+    Lost,
+    PacketCodec,
+    PacketFrame,
+    Recognised,
+    Side,
+    Stamp,
+)
 from clients.options import Patience, StreamOptions
 from clients.session import RecognitionStream
 from clients.slot import Delivery
@@ -172,6 +187,117 @@ async def test_boxes_are_given_in_pixels_of_the_source_whatever_size_was_sent(fa
     box = answer.outcome.faces[0].box
     assert (box.left, box.top, box.width, box.height) == (20, 12, 40, 40)
     assert answer.outcome.image.shape == (120, 160, 3)
+
+
+# ---- advice
+
+
+def advised(**fields: float) -> recognition_pb2.FlowAdvice:
+    return recognition_pb2.FlowAdvice(**{"credits": 2, **fields})
+
+
+async def test_no_more_frames_are_under_way_than_the_server_gives_credits(fake: FakeServer) -> None:
+    most: list[int] = []
+
+    def script(message: recognition_pb2.CameraFrame) -> Step:
+        most.append(len(stream._flight))
+        if message.sequence < 60:
+            return Say(after_s=0.004)
+        return Advise(advised(credits=1)) if message.sequence < 100 else Advise(advised(credits=4))
+
+    fake.recognition.advice = advised(credits=6)
+    fake.recognition.script = script
+    stream = RecognitionStream(fake.target, camera(160, every_s=0.002), StreamOptions(patience=QUICK))
+    answers = await collected(stream)
+    assert_books_balance(stream, answers)
+    seen = [message.sequence for message in fake.recognition.frames]
+    assert max(most) == 6
+    lowered = [count for count, sequence in zip(most, seen, strict=True) if 75 <= sequence < 100]
+    assert lowered
+    assert max(lowered) == 1
+    assert stream.advice is not None
+    assert stream.advice.credits == 4
+
+
+async def test_frames_beyond_the_advised_rate_are_dropped_here_and_the_newest_is_sent(fake: FakeServer) -> None:
+    fake.recognition.advice = advised(frames_per_second=20)
+    stream = RecognitionStream(fake.target, camera(100, every_s=0.005), NEWEST)
+    answers = await collected(stream)
+    assert_books_balance(stream, answers)
+    took_s = (answers[-1].stamp.captured_at_ns - answers[0].stamp.captured_at_ns) / 1e9
+    assert 2 <= len(fake.recognition.frames) <= 20 * took_s + 3
+    assert stream.tally.dropped_by_server == 0
+    assert sequences(answers, Recognised)[-1] == 100
+
+
+async def test_frames_are_shrunk_to_the_advised_size_and_boxes_come_back_in_pixels_of_the_source(
+    fake: FakeServer,
+) -> None:
+    fake.recognition.advice = advised(longest_side=80)
+    fake.recognition.size = (80, 60)
+    fake.recognition.script = lambda _: Say((matching("Ada", left=10, top=6, side=20),))
+    answers = await collected(RecognitionStream(fake.target, file_of(3), EVERY))
+    assert [picture_size(sent) for sent in fake.recognition.frames] == [(80, 60)] * 3
+    box = answers[-1].outcome.faces[0].box
+    assert (box.left, box.top, box.width, box.height) == (20, 12, 40, 40)
+    assert answers[-1].outcome.image.shape == (120, 160, 3)
+
+
+def picture_size(sent: recognition_pb2.CameraFrame) -> tuple[int, int]:
+    height, width = cv2.imdecode(np.frombuffer(sent.image.data, np.uint8), cv2.IMREAD_COLOR).shape[:2]
+    return width, height
+
+
+@pytest.mark.parametrize(("pinned", "quality"), [(None, 30), (95, 95)])
+async def test_the_advised_quality_counts_unless_one_was_asked_for(
+    fake: FakeServer, pinned: int | None, quality: int
+) -> None:
+    fake.recognition.advice = advised(jpeg_quality=30)
+    options = StreamOptions(delivery=Delivery.EVERY, encoding=JpegEncoding(quality=pinned), patience=QUICK)
+    await collected(RecognitionStream(fake.target, file_of(2), options))
+    expected = encode_jpeg(frame(2).image, JpegEncoding(quality=quality))
+    assert fake.recognition.frames[1].image.data == expected
+
+
+async def test_advice_that_comes_later_counts_for_the_frames_after_it(fake: FakeServer) -> None:
+    fake.recognition.script = once(2, Advise(advised(longest_side=40)))
+    await collected(RecognitionStream(fake.target, file_of(4), EVERY))
+    assert [picture_size(sent) for sent in fake.recognition.frames] == [(160, 120)] * 2 + [(40, 30)] * 2
+
+
+async def test_advice_that_is_ignored_changes_nothing(fake: FakeServer) -> None:
+    fake.recognition.advice = advised(frames_per_second=0.01, longest_side=40, jpeg_quality=1)
+    options = StreamOptions(delivery=Delivery.EVERY, obey_advice=False, patience=QUICK)
+    stream = RecognitionStream(fake.target, file_of(4), options)
+    await collected(stream)
+    assert [picture_size(sent) for sent in fake.recognition.frames] == [(160, 120)] * 4
+    assert stream.advice is not None
+
+
+async def test_advice_does_not_outlive_its_connection(fake: FakeServer) -> None:
+    fake.recognition.advice = advised(longest_side=40)
+
+    def script(message: recognition_pb2.CameraFrame) -> Step:
+        fake.recognition.advice = None
+        return Abort() if message.sequence == 2 and len(fake.recognition.configs) == 1 else Say()
+
+    fake.recognition.script = script
+    await collected(RecognitionStream(fake.target, file_of(3), EVERY))
+    sizes = [(sent.sequence, picture_size(sent)) for sent in fake.recognition.frames]
+    assert sizes == [(1, (40, 30)), (2, (40, 30)), (2, (160, 120)), (3, (160, 120))]
+
+
+async def test_a_stream_ends_in_order_while_it_waits_for_its_turn(fake: FakeServer) -> None:
+    fake.recognition.advice = advised(frames_per_second=0.01)
+    stream = RecognitionStream(fake.target, camera(1000), NEWEST)
+    answers = []
+    async with asyncio.timeout(10), stream:
+        async for answer in stream:
+            answers.append(answer)
+            if len(answers) == 20:
+                stream.stop()
+    assert_books_balance(stream, answers)
+    assert stream.tally.lost == 0
 
 
 # ---- lost connections
@@ -479,3 +605,130 @@ def test_the_answer_names_the_person() -> None:
     answer = read_face(matching("Ada", distance=0.4)).answer
     assert isinstance(answer, Match)
     assert (answer.display_name, answer.distance) == ("Ada", pytest.approx(0.4))
+
+
+# ---- packets
+
+GROUP = 10
+
+
+class Packets:
+    """A source of packets, a key frame every ten. With `every_s` it is a camera, otherwise a file."""
+
+    description, fps = "packets", 0.0
+
+    def __init__(self, count: int, *, every_s: float = 0.0, held_back: int = 0, group: int = GROUP) -> None:
+        self.expected, self.held_back, self.live = count, held_back, every_s > 0
+        self._every_s, self._group = every_s, group
+
+    def __iter__(self) -> Iterator[PacketFrame]:
+        for number in range(1, self.expected + 1):
+            time.sleep(self._every_s)
+            key = number % self._group == 1
+            data = b"\0\0\1\x65" if key else b"\0\0\1\x41"
+            yield PacketFrame(Stamp(number, time.time_ns(), number), PacketCodec.H264, data, key, 0)
+
+    def interrupt(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def assert_whole_groups(sent: list[int]) -> None:
+    """Whatever was left out, each packet that was sent came after the one before it, or is a key frame."""
+    for before, number in zip([0, *sent], sent, strict=False):
+        assert number == before + 1 or number % GROUP == 1, (before, number)
+    assert sent[0] % GROUP == 1
+
+
+async def test_packets_are_sent_as_they_are_and_recognised_without_a_picture(fake: FakeServer) -> None:
+    fake.recognition.size = (640, 360)
+    fake.recognition.script = lambda _: Say((matching("Ada", left=100),))
+    stream = RecognitionStream(fake.target, Packets(25), EVERY)
+    answers = await collected(stream)
+    assert sequences(answers, Recognised) == list(range(1, 26))
+    assert {message.image.codec for message in fake.recognition.frames} == {image_pb2.IMAGE_CODEC_H264}
+    assert fake.recognition.frames[0].image.data == b"\0\0\1\x65"
+    assert answers[0].outcome.image is None
+    assert answers[0].outcome.faces[0].box.left == 100
+    assert_books_balance(stream, answers)
+
+
+@pytest.mark.parametrize("delivery", Delivery)
+async def test_a_stream_whose_decoder_holds_pictures_back_comes_to_its_end(
+    fake: FakeServer, delivery: Delivery
+) -> None:
+    fake.recognition.held_back = 3
+    source = Packets(30, every_s=0.002, held_back=3) if delivery is Delivery.NEWEST else Packets(30, held_back=3)
+    stream = RecognitionStream(fake.target, source, StreamOptions(delivery=delivery, patience=QUICK))
+    async with asyncio.timeout(20):
+        answers = await collected(stream)
+    assert sequences(answers, Recognised) == list(range(1, 31))
+    assert stream.connections == 1
+
+
+async def test_a_camera_that_falls_behind_leaves_out_whole_groups(fake: FakeServer) -> None:
+    fake.recognition.script = lambda _: Say(after_s=0.02)
+    stream = RecognitionStream(fake.target, Packets(300, every_s=0.003), NEWEST)
+    answers = await collected(stream)
+    sent = [message.sequence for message in fake.recognition.frames]
+    assert_whole_groups(sent)
+    assert 10 < len(sent) < 300
+    assert stream.tally.dropped_by_client == 300 - len(sent)
+    assert_books_balance(stream, answers)
+
+
+async def test_packets_that_waited_too_long_are_left_out_with_the_rest_of_their_group(fake: FakeServer) -> None:
+    fake.recognition.max_frame_age_s = 0.05
+    fake.recognition.script = once(5, Say(after_s=0.2))
+    stream = RecognitionStream(fake.target, Packets(230, every_s=0.004, group=200), NEWEST)
+    answers = await collected(stream)
+    sent = [message.sequence for message in fake.recognition.frames]
+    assert [number for before, number in itertools.pairwise(sent) if number != before + 1] == [201]
+    assert DropReason.TOO_OLD in {a.outcome.reason for a in answers if isinstance(a.outcome, Dropped)}
+    assert_books_balance(stream, answers)
+
+
+async def test_when_the_server_needs_a_key_frame_the_next_packet_that_is_sent_is_one(fake: FakeServer) -> None:
+    fake.recognition.script = once(4, Fail("KEY_FRAME_NEEDED", "a packet before was damaged"))
+    stream = RecognitionStream(fake.target, Packets(30), EVERY)
+    answers = await collected(stream)
+    assert [message.sequence for message in fake.recognition.frames] == [1, 2, 3, 4, *range(11, 31)]
+    assert sequences(answers, Failed) == [4]
+    assert sequences(answers, Dropped) == [5, 6, 7, 8, 9, 10]
+    assert_books_balance(stream, answers)
+
+
+async def test_a_key_frame_that_is_on_its_way_is_not_waited_for_again(fake: FakeServer) -> None:
+    # With what the decoder holds back, key frame 11 is sent before the answer to frame 9 comes.
+    fake.recognition.held_back = 3
+    fake.recognition.script = once(9, Fail("KEY_FRAME_NEEDED", "a packet before was damaged"))
+    await collected(RecognitionStream(fake.target, Packets(40, held_back=3), EVERY))
+    assert [message.sequence for message in fake.recognition.frames] == list(range(1, 41))
+
+
+async def test_after_a_lost_connection_the_stream_goes_on_with_a_key_frame(fake: FakeServer) -> None:
+    fake.recognition.script = once(14, Abort())
+    stream = RecognitionStream(fake.target, Packets(40), EVERY)
+    answers = await collected(stream)
+    assert [message.sequence for message in fake.recognition.frames] == [*range(1, 15), *range(21, 41)]
+    assert sequences(answers, Lost) == [14]
+    assert stream.connections == 2
+    assert_books_balance(stream, answers)
+
+
+async def test_packets_keep_to_credits_and_what_their_decoder_holds_and_to_no_rate(fake: FakeServer) -> None:
+    most = 0
+
+    def script(_: recognition_pb2.CameraFrame) -> Step:
+        nonlocal most
+        most = max(most, len(stream._flight))
+        return Say(after_s=0.01)
+
+    fake.recognition.advice = advised(credits=3, frames_per_second=0.01)
+    fake.recognition.script = script
+    stream = RecognitionStream(fake.target, Packets(60, every_s=0.001, held_back=2, group=1000), NEWEST)
+    answers = await collected(stream)
+    assert most == 3 + 2 + 4
+    assert sequences(answers, Recognised) == list(range(1, 61))

@@ -17,8 +17,8 @@ async def settled() -> None:
 
 async def test_the_newest_frame_takes_the_place_of_the_one_that_waits() -> None:
     slot = FrameSlot(Delivery.NEWEST)
-    assert await slot.put(ONE) is None
-    assert await slot.put(TWO) is ONE
+    assert await slot.put(ONE) == []
+    assert await slot.put(TWO) == [ONE]
     assert await slot.take() is TWO
 
 
@@ -29,7 +29,7 @@ async def test_with_every_a_second_frame_waits_until_the_first_is_taken() -> Non
     await settled()
     assert not putting.done()
     assert await slot.take() is ONE
-    assert await putting is None
+    assert await putting == []
     assert await slot.take() is TWO
 
 
@@ -46,7 +46,7 @@ async def test_a_closed_slot_gives_what_it_holds_and_then_nothing() -> None:
     slot = FrameSlot(Delivery.NEWEST)
     await slot.put(ONE)
     slot.close()
-    assert await slot.put(TWO) is TWO
+    assert await slot.put(TWO) == [TWO]
     assert await slot.take() is ONE
     assert await slot.take() is None
 
@@ -66,7 +66,7 @@ async def test_closing_turns_a_waiting_frame_away() -> None:
     putting = asyncio.create_task(slot.put(TWO))
     await settled()
     slot.close()
-    assert await putting is TWO
+    assert await putting == [TWO]
 
 
 async def test_frames_that_are_put_back_come_first_with_every() -> None:

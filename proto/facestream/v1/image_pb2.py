@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x61\x63\x65stream/v1/image.proto\x12\rfacestream.v1\"^\n\x05Image\x12(\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x19.facestream.v1.ImageCodec\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05*k\n\nImageCodec\x12\x1b\n\x17IMAGE_CODEC_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_CODEC_JPEG\x10\x01\x12\x13\n\x0fIMAGE_CODEC_PNG\x10\x02\x12\x15\n\x11IMAGE_CODEC_BGR24\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x61\x63\x65stream/v1/image.proto\x12\rfacestream.v1\"^\n\x05Image\x12(\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x19.facestream.v1.ImageCodec\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05*\x97\x01\n\nImageCodec\x12\x1b\n\x17IMAGE_CODEC_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_CODEC_JPEG\x10\x01\x12\x13\n\x0fIMAGE_CODEC_PNG\x10\x02\x12\x15\n\x11IMAGE_CODEC_BGR24\x10\x03\x12\x14\n\x10IMAGE_CODEC_H264\x10\x04\x12\x14\n\x10IMAGE_CODEC_HEVC\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'facestream.v1.image_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IMAGECODEC']._serialized_start=140
-  _globals['_IMAGECODEC']._serialized_end=247
+  _globals['_IMAGECODEC']._serialized_start=141
+  _globals['_IMAGECODEC']._serialized_end=292
   _globals['_IMAGE']._serialized_start=44
   _globals['_IMAGE']._serialized_end=138
 # @@protoc_insertion_point(module_scope)

@@ -31,12 +31,28 @@ class _ImageCodecEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImageCodec
     """A PNG. Transparency is dropped, 16-bit samples are reduced to 8 bits."""
     IMAGE_CODEC_BGR24: _ImageCodec.ValueType  # 3
     """Rows of blue, green, red bytes from the top left, without padding: width * height * 3 bytes."""
+    IMAGE_CODEC_H264: _ImageCodec.ValueType  # 4
+    """A packet of H.264 (ITU-T H.264, annex B): streams only."""
+    IMAGE_CODEC_HEVC: _ImageCodec.ValueType  # 5
+    """A packet of HEVC (ITU-T H.265, annex B): streams only."""
 
 class ImageCodec(_ImageCodec, metaclass=_ImageCodecEnumTypeWrapper):
-    """How the bytes of an image are encoded.
+    """How the bytes of an image are encoded. A server refuses a codec that it does not know with INVALID_ARGUMENT and the
+    reason CODEC_UNSUPPORTED.
 
-    Video codecs (H.264, HEVC) are added here when the stream learns them; a server refuses a codec that it does not
-    know with INVALID_ARGUMENT and the reason CODEC_UNSUPPORTED.
+    The video codecs are for streams only, because a packet means nothing without those before it; elsewhere they are
+    refused in the same way. `Image.data` is then one packet: everything that codes one picture (an access unit), in
+    the Annex B form of the codec's standard, where each unit begins with 00 00 01 or 00 00 00 01. A key frame is an
+    IDR picture of H.264 or an IRAP picture of HEVC; the first one has its parameter sets (SPS and PPS, for HEVC also
+    the VPS) in front of it in the same packet, and so has every one with which the picture's size changes. Encoders can
+    be told to repeat them, and a camera should: a stream can be entered, and go on after damage, only where they are.
+
+    Packets are sent in the order of decoding, and a frame's picture is the one that its packet codes. When pictures are
+    shown in another order (B-frames), the decoder holds some back, so that a frame is answered a few frames later;
+    results keep the order in which pictures are shown. Every packet is decoded, whether or not its picture is then
+    dropped for a newer one. Packets of one group of pictures have sequence numbers without a gap. After a gap, a
+    damaged packet or a fall of the decoder, frames are answered with an error of reason KEY_FRAME_NEEDED until a key
+    frame comes; so they are at the start.
     """
 
 IMAGE_CODEC_UNSPECIFIED: ImageCodec.ValueType  # 0
@@ -47,6 +63,10 @@ IMAGE_CODEC_PNG: ImageCodec.ValueType  # 2
 """A PNG. Transparency is dropped, 16-bit samples are reduced to 8 bits."""
 IMAGE_CODEC_BGR24: ImageCodec.ValueType  # 3
 """Rows of blue, green, red bytes from the top left, without padding: width * height * 3 bytes."""
+IMAGE_CODEC_H264: ImageCodec.ValueType  # 4
+"""A packet of H.264 (ITU-T H.264, annex B): streams only."""
+IMAGE_CODEC_HEVC: ImageCodec.ValueType  # 5
+"""A packet of HEVC (ITU-T H.265, annex B): streams only."""
 Global___ImageCodec: _TypeAlias = ImageCodec  # noqa: Y015
 
 @_typing.final
@@ -62,7 +82,7 @@ class Image(_message.Message):
     codec: Global___ImageCodec.ValueType
     """How `data` is encoded."""
     data: _builtins.bytes
-    """The encoded bytes. The server's limits on bytes and pixels are in `ServerInfo.limits`."""
+    """The encoded bytes. The server's limits on bytes and pixels are in `ServerLimits`."""
     width: _builtins.int
     """Pixels per row; required for IMAGE_CODEC_BGR24, otherwise ignored (the header of the file counts)."""
     height: _builtins.int

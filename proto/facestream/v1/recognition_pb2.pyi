@@ -346,7 +346,12 @@ Global___Drain: _TypeAlias = Drain  # noqa: Y015
 
 @_typing.final
 class FlowAdvice(_message.Message):
-    """What the server can take from this camera now. Sent after `ready` and whenever it changes; the last one counts."""
+    """What the server can take from this camera now. Sent after `ready` and whenever it changes; the last one counts.
+
+    A camera that sends packets of video can't leave out single frames and doesn't encode. It may have more frames under
+    way than `credits` by those whose pictures the decoder holds back and a few that are superseded, and the rest of the
+    advice is not for it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 import pytest
-from facestream.v1 import recognition_pb2
+from facestream.v1 import image_pb2, recognition_pb2
 
 from clients import camera
 from clients.commands.run import run
@@ -96,6 +96,38 @@ def test_frames_go_out_at_the_asked_size(threaded: FakeServer, make_clip: MakeCl
         assert cv2.imdecode(np.frombuffer(sent.image.data, np.uint8), cv2.IMREAD_COLOR).shape == (60, 80, 3)
 
 
+@pytest.mark.parametrize(
+    ("flag", "words"), [([], "JPEG quality 70\n"), (["--ignore-advice"], "JPEG quality 70 (ignored)\n")]
+)
+def test_the_summary_says_what_the_server_advised(
+    threaded: FakeServer, make_clip: MakeClip, capsys: Captured, flag: list[str], words: str
+) -> None:
+    threaded.recognition.advice = recognition_pb2.FlowAdvice(credits=3, jpeg_quality=70)
+    assert watch(threaded, make_clip(frames=2), "--every-frame", *flag) == 0
+    assert f"the server advised 3 frames under way, {words}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_packets_are_forwarded_without_being_touched(
+    threaded: FakeServer, make_clip: MakeClip, capsys: Captured, codec: str
+) -> None:
+    threaded.recognition.script = ada_then_stranger
+    assert watch(threaded, make_clip(frames=10, codec=codec), "--forward", "--every-frame") == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1].split()[0] == "Ada"
+    assert "10 frames: 10 recognised" in captured.err
+    wanted = image_pb2.IMAGE_CODEC_H264 if codec == "libx264" else image_pb2.IMAGE_CODEC_HEVC
+    assert {frame.image.codec for frame in threaded.recognition.frames} == {wanted}
+
+
+def test_the_summary_says_what_advice_packets_cannot_follow(
+    threaded: FakeServer, make_clip: MakeClip, capsys: Captured
+) -> None:
+    threaded.recognition.advice = recognition_pb2.FlowAdvice(credits=3, jpeg_quality=70)
+    assert watch(threaded, make_clip(frames=2, codec="libx264"), "--forward") == 0
+    assert "JPEG quality 70 (packets keep to the first only)" in capsys.readouterr().err
+
+
 def test_names_with_escapes_are_harmless_everywhere(
     threaded: FakeServer, make_clip: MakeClip, capsys: Captured
 ) -> None:
@@ -119,6 +151,14 @@ def test_names_with_escapes_are_harmless_everywhere(
         (["CLIP", "--save", "out.avi"], 2, ".mp4"),
         (["CLIP", "--save", "CLIP"], 2, "overwrite"),
         (["CLIP", "--frobnicate"], 2, "frobnicate"),
+        (["CLIP", "--forward"], 1, "encoded as mpeg4"),
+        (["nowhere.mp4", "--forward"], 3, "nowhere.mp4"),
+        (["0", "--forward"], 2, "gives pictures"),
+        (["CLIP", "--forward", "--save", "out.mp4"], 2, "--save needs pictures"),
+        (["CLIP", "--forward", "--show"], 2, "--show needs pictures"),
+        (["CLIP", "--forward", "--quality", "80"], 2, "--quality needs pictures"),
+        (["CLIP", "--forward", "--max-width", "640"], 2, "--max-width needs pictures"),
+        (["CLIP", "--forward", "--fps", "5"], 2, "--fps needs pictures"),
         ([], 2, "SOURCE"),
     ],
 )

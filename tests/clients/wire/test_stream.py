@@ -5,6 +5,7 @@ from facestream.v1 import recognition_pb2
 from google.protobuf.any_pb2 import Any as PackedDetail
 from google.rpc import error_details_pb2
 
+from clients.advice import Advice
 from clients.fake.script import matching, stranger, unsure
 from clients.frames import Dropped, DropReason, Failed, Recognition, Side
 from clients.wire.stream import Draining, Ready, Said, Unreadable, read_stream_message
@@ -16,6 +17,23 @@ def test_ready_is_read() -> None:
     ready = recognition_pb2.StreamReady(session="s", gallery="g", target_far=0.001)
     ready.max_frame_age.FromMilliseconds(1500)
     assert read_stream_message(Response(ready=ready)) == Ready("s", "g", 0.001, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "advice"),
+    [
+        ({"credits": 3}, Advice(3)),
+        (
+            {"credits": 1, "frames_per_second": 7.5, "longest_side": 1280, "jpeg_quality": 80},
+            Advice(1, 7.5, 1280, 80),
+        ),
+        ({"credits": 0, "frames_per_second": 0, "longest_side": -1, "jpeg_quality": 0}, Advice(1)),
+        ({"credits": 1, "frames_per_second": float("inf"), "jpeg_quality": 101}, Advice(1)),
+        ({"credits": 1, "frames_per_second": float("nan")}, Advice(1)),
+    ],
+)
+def test_advice_is_read_and_what_cannot_be_followed_is_left_out(fields: dict[str, float], advice: Advice) -> None:
+    assert read_stream_message(Response(advice=recognition_pb2.FlowAdvice(**fields))) == advice
 
 
 def test_drain_is_read() -> None:

@@ -13,6 +13,7 @@ from server.errors import ExhaustedError, UnavailableError
 from server.identity.track import TrackRule
 from server.pipeline.flow import Flow, FlowRule
 from server.pipeline.followed import NobodyWatches
+from server.pipeline.packets import PacketPictures
 from server.pipeline.rhythm import DetectionPace
 from server.pipeline.session import SessionRule
 from server.rpc.books import ServerBooks
@@ -20,6 +21,7 @@ from server.rpc.recognition import RecognitionServicer, Streams
 from server.rpc.sessions import Sessions
 from server.rpc.stream import StreamClock, StreamLimits, StreamShare
 from tests.painted import DIMENSION, PaintedFace, between, paint, person, png, portrait
+from tests.server.pipeline.fake_decoder import KEY, FakeDecoder
 from tests.server.pipeline.parts import FAR, enroller_of, photo, recogniser_of, request
 from tests.server.rpc.served import refused_by, served
 
@@ -43,6 +45,7 @@ def share(request, loaded, galleries, executor, streams):
     return StreamShare(
         limits=LIMITS,
         open_session=sessions.open,
+        open_packets=lambda: PacketPictures(lambda codec: FakeDecoder(), max_bytes=2**20, clock=time.monotonic_ns),
         turns=asyncio.Semaphore(3),
         flow=Flow(FlowRule(threads=2, admitted=3, credits=3)),
         draining=streams.draining,
@@ -119,6 +122,18 @@ async def test_every_face_of_a_picture_is_embedded(stub, loaded, mirrored):
     assert [len(face.embedding) for face in answer.faces] == [DIMENSION] * 2
     assert [max(range(DIMENSION), key=list(face.embedding).__getitem__) for face in answer.faces] == [1, 2]
     assert answer.faces[0].face.WhichOneof("answer") is None
+
+
+async def test_a_packet_of_video_outside_a_stream_is_refused(stub):
+    image = image_pb2.Image(codec=image_pb2.IMAGE_CODEC_H264, data=KEY)
+    for call in (
+        stub.Recognize(recognition_pb2.RecognizeRequest(image=image)),
+        stub.Verify(recognition_pb2.VerifyRequest(first=image, second=image)),
+        stub.Embed(recognition_pb2.EmbedRequest(image=image)),
+    ):
+        refused = await refused_by(call)
+        assert (refused.code, refused.reason) == ("INVALID_ARGUMENT", "CODEC_UNSUPPORTED")
+        assert "StreamRecognize" in refused.message
 
 
 @pytest.mark.parametrize("far", [-1, 0.2, float("nan")])

@@ -7,20 +7,23 @@ import itertools
 import random
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from facestream.v1 import image_pb2, recognition_pb2
 from google.protobuf.duration_pb2 import Duration
-from google.rpc import code_pb2
+from google.rpc import code_pb2, error_details_pb2
 
-from server.domain import Faces
+from server.domain import Codec, Faces
 from server.errors import ImageError, InvalidInputError
 from server.pipeline.flow import Flow, FlowRule
+from server.pipeline.packets import PacketPictures
 from server.pipeline.recognise import Recognition
 from server.pipeline.session import Ticket
 from server.rpc.stream import CameraStream, StreamClock, StreamLimits, StreamShare
 from server.telemetry import Metrics
+from tests.server.pipeline.fake_decoder import DELTA, KEY, FakeDecoder
 
 NOBODY = Recognition(64, 48, Faces.none(), (), 7, {"decode": 1, "detect": 2, "align": 3, "embed": 4, "match": 5}, {})
 LIMITS = StreamLimits(target_far=0.001, frames_at_once=1, max_frame_age_ns=10**9, idle_timeout_s=5, drain_ns=10**9)
@@ -55,7 +58,17 @@ class ScriptedSession:
 class Camera:
     """A scripted camera: sends what it is told and keeps what is answered."""
 
-    def __init__(self, recognise=None, *, limits=LIMITS, write=None, clock=time.monotonic_ns, turns=8, flow=None):
+    def __init__(
+        self,
+        recognise=None,
+        *,
+        limits=LIMITS,
+        write=None,
+        clock=time.monotonic_ns,
+        turns=8,
+        flow=None,
+        decoder=None,
+    ):
         self.sent, self.draining = asyncio.Queue(), asyncio.Event()
         self.answers, self.advice = [], []
         self.metrics = Metrics()
@@ -67,6 +80,7 @@ class Camera:
             share=StreamShare(
                 limits=limits,
                 open_session=self.open,
+                open_packets=lambda: PacketPictures(lambda codec: decoder, max_bytes=1000, clock=time.monotonic_ns),
                 turns=asyncio.Semaphore(turns) if isinstance(turns, int) else turns,
                 flow=flow or Flow(FlowRule(threads=2, admitted=3, credits=3)),
                 draining=self.draining,
@@ -638,3 +652,102 @@ async def test_a_camera_is_told_when_another_one_comes_and_when_it_goes():
     assert scribe.credits() == [3, 2, 3]
     await camera.send(None)
     await running
+
+
+# ---- packets of video
+
+
+def packet(sequence, data):
+    image = image_pb2.Image(codec=image_pb2.IMAGE_CODEC_H264, data=data)
+    return recognition_pb2.StreamRecognizeRequest(frame=recognition_pb2.CameraFrame(sequence=sequence, image=image))
+
+
+def outcomes(answers):
+    """What was said of each frame: the kind of answer, or the reason of an error."""
+    said = []
+    for answer in answers:
+        kind = answer.WhichOneof("message")
+        said.append((answer.sequence, reason_of(answer.error) if kind == "error" else kind))
+    return said
+
+
+def reason_of(status):
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    return info.reason
+
+
+async def test_packets_are_recognised_as_the_pictures_that_they_code():
+    seen = []
+
+    async def recognise(image):
+        seen.append((image.codec, image.data, image.decoded_here))
+        return NOBODY
+
+    camera = Camera(recognise, decoder=FakeDecoder())
+    await camera.run(config(), packet(1, KEY))
+    assert camera.kinds()[1:] == [(1, "result")]
+    assert seen == [(Codec.BGR24, KEY, True)]
+
+
+async def test_packets_before_the_first_key_frame_are_errors_and_the_stream_goes_on():
+    camera = Camera(decoder=FakeDecoder())
+    answers = await camera.run(config(), packet(1, DELTA), packet(2, DELTA), packet(3, KEY))
+    assert outcomes(answers)[1:] == [(1, "KEY_FRAME_NEEDED"), (2, "KEY_FRAME_NEEDED"), (3, "result")]
+
+
+async def test_every_packet_is_decoded_in_order_although_its_picture_is_superseded():
+    gate = asyncio.Event()
+
+    async def recognise(image):
+        await gate.wait()
+        return NOBODY
+
+    decoder = FakeDecoder()
+    camera = Camera(recognise, decoder=decoder)
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await camera.send(config(), packet(1, KEY))
+    await until(lambda: decoder.numbers == [1])
+    await asyncio.sleep(0.02)
+    await camera.send(*(packet(number, DELTA) for number in range(2, 7)))
+    await until(lambda: decoder.numbers == [1, 2, 3, 4, 5, 6])
+    await until(lambda: len(camera.answers) == 5)
+    gate.set()
+    await camera.send(None)
+    await running
+    assert camera.kinds()[1:] == [*((n, "dropped") for n in (2, 3, 4, 5)), (1, "result"), (6, "result")]
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_pictures_that_are_held_back_at_the_end_are_all_recognised(at_once):
+    camera = Camera(decoder=FakeDecoder(delay=4), limits=replace(LIMITS, frames_at_once=at_once))
+    await camera.run(config(), packet(1, KEY), *(packet(number, DELTA) for number in range(2, 5)))
+    assert camera.kinds()[1:] == [(number, "result") for number in range(1, 5)]
+
+
+async def test_a_decoder_that_dies_is_an_error_of_its_frame():
+    camera = Camera(decoder=FakeDecoder())
+    answers = await camera.run(config(), packet(1, KEY + b"die"), packet(2, DELTA), packet(3, KEY))
+    assert outcomes(answers)[1:] == [(1, "DECODER_FAILED"), (2, "KEY_FRAME_NEEDED"), (3, "result")]
+
+
+@pytest.mark.parametrize("last", [None, config()])
+async def test_the_decoder_is_closed_however_the_stream_ends(last):
+    decoder = FakeDecoder()
+    camera = Camera(decoder=decoder)
+    await camera.send(config(), packet(1, KEY), last, None)
+    with suppress(InvalidInputError):
+        await camera.stream.run(camera.requests())
+    assert decoder.closed
+
+
+async def test_the_decoder_is_closed_when_the_call_is_cancelled():
+    decoder = FakeDecoder()
+    camera = Camera(decoder=decoder)
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await camera.send(config(), packet(1, KEY))
+    await until(lambda: len(camera.answers) == 2)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert decoder.closed

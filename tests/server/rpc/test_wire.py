@@ -42,12 +42,19 @@ FACES = Faces(
 @pytest.mark.parametrize("codec", Codec, ids=lambda codec: codec.name)
 def test_every_codec_is_read_by_its_name(codec):
     number = image_pb2.ImageCodec.Value(f"IMAGE_CODEC_{codec.name}")
-    image = wire.image_from(image_pb2.Image(codec=number, data=b"x", width=4, height=3))
+    image = wire.image_from(image_pb2.Image(codec=number, data=b"x", width=4, height=3), in_stream=True)
     assert (image.codec, image.data, image.width, image.height) == (codec, b"x", 4, 3)
 
 
 def test_the_codecs_of_the_api_are_those_of_the_server():
     assert {name.removeprefix("IMAGE_CODEC_") for name in image_pb2.ImageCodec.keys()} == {c.name for c in Codec}  # noqa: SIM118
+
+
+@pytest.mark.parametrize("codec", [image_pb2.IMAGE_CODEC_H264, image_pb2.IMAGE_CODEC_HEVC])
+def test_a_packet_of_video_outside_a_stream_is_refused_with_the_way_in(codec):
+    with pytest.raises(ImageError, match="StreamRecognize") as refused:
+        wire.image_from(image_pb2.Image(codec=codec, data=b"x"))
+    assert (refused.value.reason, refused.value.field) == ("CODEC_UNSUPPORTED", "image.codec")
 
 
 def test_an_unknown_codec_is_refused_with_its_number():
