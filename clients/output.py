@@ -182,6 +182,7 @@ def status_json(status: Status) -> Json:
         "health": str(status.health),
         "version": server.version,
         "uptime_s": round(server.uptime_s, 1),
+        "workers": server.workers,
         "open_streams": server.open_streams,
         "target_far": server.target_far,
         "fingerprint": server.fingerprint,

@@ -240,7 +240,10 @@ class ServerLimits:
 
 @dataclass(frozen=True, slots=True)
 class ServerDescription:
-    """What runs where, and within which limits."""
+    """What runs where, and within which limits.
+
+    Of a server with several `workers`, that is processes, one answers: `open_streams` and `limits` are its own.
+    """
 
     version: str
     models: tuple[LoadedModel, ...]
@@ -249,6 +252,7 @@ class ServerDescription:
     uptime_s: float
     open_streams: int
     target_far: float
+    workers: int = 1
 
 
 class Health(StrEnum):

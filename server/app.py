@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
 from server.errors import ConflictError, InvalidInputError, ModelError
+from server.identity.directory import DataDirectory, Membership
 from server.identity.gallery import Galleries
 from server.identity.match import threshold_for
 from server.identity.track import TrackRule
@@ -49,6 +50,7 @@ from server.rpc.late import LateServices
 from server.rpc.recognition import RecognitionServicer, Streams
 from server.rpc.sessions import Sessions
 from server.rpc.stream import StreamClock, StreamLimits, StreamShare
+from server.seat import Seat
 from server.settings import Settings
 from server.telemetry import Metrics
 from server.vision.decode import ImageLimits
@@ -81,11 +83,16 @@ class Parts:
     streams: Streams
 
 
-async def serve(settings: Settings) -> None:
-    """Runs a server until SIGTERM or SIGINT.
+async def serve(settings: Settings, *, seat: Seat | None = None, ready: Callable[[], object] = lambda: None) -> None:
+    """Runs a server, or one worker of a server, until SIGTERM or SIGINT.
 
     The port is open at once and health says NOT_SERVING; once the models are warm and the gallery is loaded, the log
-    says `listening` and health SERVING.
+    says `listening` and health SERVING. A worker beside others that serve opens the port only then.
+
+    Args:
+        settings: of the server.
+        seat: the place among the workers; None for a server of one process.
+        ready: called once it serves.
 
     Raises:
         FacestreamError: it can't start, and why.
@@ -95,17 +102,24 @@ async def serve(settings: Settings) -> None:
     stopping = _stop_signal()
     metrics = Metrics()
     health, late = Health(_SERVICES), LateServices()
-    server = _server(settings, metrics, late)
+    server = _server(settings, metrics, late, shared_port=seat is not None)
     await health.register(server)
-    port = _bind(server, settings.listen)
-    await server.start()
+    address = settings.listen if seat is None else seat.listen
+    listens_first = seat is None or seat.listens_first
+    port = await _listen(server, address) if listens_first else 0
     try:
-        async with _parts(settings, metrics) as parts:
+        async with _parts(settings, metrics, seat) as parts:
             _add_services(late, parts)
             late.open()
             await health.serving()
-            host = settings.listen.rpartition(":")[0]
-            _log.info("listening on %s:%d", host, port, extra={"port": port})
+            if not listens_first:
+                await _listen(server, address)
+            if seat is None:
+                host = address.rpartition(":")[0]
+                _log.info("listening on %s:%d", host, port, extra={"port": port})
+            else:
+                _log.info("worker ready", extra={"pid": os.getpid()})
+            ready()
             await stopping.wait()
             await _drain(server, health, parts)
     finally:
@@ -131,7 +145,7 @@ def _stop_signal() -> asyncio.Event:
     return stopping
 
 
-def _server(settings: Settings, metrics: Metrics, late: LateServices) -> grpc.aio.Server:
+def _server(settings: Settings, metrics: Metrics, late: LateServices, *, shared_port: bool) -> grpc.aio.Server:
     options = (
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -140,7 +154,7 @@ def _server(settings: Settings, metrics: Metrics, late: LateServices) -> grpc.ai
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shared_port)),
     )
     server = grpc.aio.server(
         interceptors=[CallInterceptor(metrics)],
@@ -153,20 +167,22 @@ def _server(settings: Settings, metrics: Metrics, late: LateServices) -> grpc.ai
     return server
 
 
-def _bind(server: grpc.aio.Server, address: str) -> int:
+async def _listen(server: grpc.aio.Server, address: str) -> int:
     try:
-        return server.add_insecure_port(address)
+        port = server.add_insecure_port(address)
     except RuntimeError as error:
         raise ConflictError(
             "ADDRESS_UNAVAILABLE", f"can't listen on {address}: {error}; choose another with --listen"
         ) from error
+    await server.start()
+    return port
 
 
 @asynccontextmanager
-async def _parts(settings: Settings, metrics: Metrics) -> AsyncIterator[Parts]:
+async def _parts(settings: Settings, metrics: Metrics, seat: Seat | None) -> AsyncIterator[Parts]:
     """Everything behind the port, loaded; closed again in the reverse order."""
     loop = asyncio.get_running_loop()
-    cores = os.cpu_count() or 1
+    cores = _cores(settings)
     books = ServerBooks(time.monotonic_ns, metrics)
     # As many threads beside the frames' for writes and searches, which wait for the disk and never for a frame.
     with ExitStack() as undo:
@@ -176,14 +192,25 @@ async def _parts(settings: Settings, metrics: Metrics) -> AsyncIterator[Parts]:
         undo.callback(loaded.close)
         fingerprint, dimension = loaded.vision.fingerprint, loaded.vision.embedder.dimension
         galleries = await loop.run_in_executor(
-            writes, lambda: Galleries.open(settings.data_dir, fingerprint=fingerprint, dimension=dimension)
+            writes,
+            lambda: Galleries.open(
+                settings.data_dir, fingerprint=fingerprint, dimension=dimension, joined=_joined(settings, seat)
+            ),
         )
         undo.callback(galleries.close)
-        exporter, _ = _start_exporter(settings.metrics_listen, metrics)
-        undo.callback(exporter.server_close)
-        undo.callback(exporter.shutdown)
-        _log.info("metrics on port %d", exporter.server_port, extra={"metrics_port": exporter.server_port})
+        if seat is None:  # the supervisor shows those of its workers
+            exporter, _ = _start_exporter(settings.metrics_listen, metrics)
+            undo.callback(exporter.server_close)
+            undo.callback(exporter.shutdown)
+            _log.info("metrics on port %d", exporter.server_port, extra={"metrics_port": exporter.server_port})
         yield Parts(settings, loaded, galleries, frames, writes, metrics, Streams(settings.max_streams, books))
+
+
+def _joined(settings: Settings, seat: Seat | None) -> tuple[DataDirectory, Membership] | None:
+    if seat is None:
+        return None
+    member = Membership.KEEPER if seat.number == 0 else Membership.FOLLOWER
+    return DataDirectory.joined(settings.data_dir, seat.lock), member
 
 
 def _load_models(settings: Settings, cores: int, ran: Ran) -> LoadedVision:
@@ -308,7 +335,12 @@ def _session_rule(parts: Parts) -> SessionRule | None:
 
 
 def _frame_threads(settings: Settings) -> int:
-    return settings.workers or os.cpu_count() or 1
+    return settings.frame_threads or _cores(settings)
+
+
+def _cores(settings: Settings) -> int:
+    """Cores of one of the server's processes."""
+    return max(1, (os.cpu_count() or 1) // settings.workers)
 
 
 def _info(parts: Parts, limits: ImageLimits) -> server_pb2.GetServerInfoResponse:
@@ -327,6 +359,7 @@ def _info(parts: Parts, limits: ImageLimits) -> server_pb2.GetServerInfoResponse
             streams=settings.max_streams,
         ),
         target_far=settings.target_far,
+        workers=settings.workers,
     )
 
 

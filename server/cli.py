@@ -23,9 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stdout.write(settings.model_dump_json(indent=2) + "\n")
             return
         set_up_logging(style=settings.log_format, level=settings.log_level)
-        from server.app import serve  # the libraries behind it take a second to load; --help doesn't need them
+        # The libraries behind these take a second to load; --help doesn't need them.
+        if settings.workers > 1:
+            from server.supervisor import supervise as run
+        else:
+            from server.app import serve as run
 
-        asyncio.run(serve(settings))
+        asyncio.run(run(settings))
     except FacestreamError as error:
         sys.stderr.write(f"facestream-server: {error.message}\n")
         sys.exit(_USAGE if isinstance(error, InvalidInputError) else _FAILED)

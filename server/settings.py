@@ -70,7 +70,12 @@ class Settings(BaseSettings):
     lanes: int = Field(
         0, ge=0, le=64, description="batches that one network runs at once; 0 means one per core, at most 4"
     )
-    workers: int = Field(0, ge=0, le=512, description="frames worked on at the same time; 0 means one per core")
+    frame_threads: int = Field(
+        0, ge=0, le=512, description="frames worked on at the same time; 0 means one per core, shared out among workers"
+    )
+    workers: int = Field(
+        1, ge=1, le=64, description="processes that share the port and the galleries, when one is the limit"
+    )
     max_batch: int = Field(32, ge=1, le=256, description="images that one network runs together at most")
     max_queue_delay_ms: float = Field(
         0, ge=0, le=1000, description="how long an idle network waits for its batch to fill up; of use on GPUs"
@@ -116,7 +121,7 @@ class Settings(BaseSettings):
         2, gt=0, le=60, description="processor time for decoding one packet of H.264 or HEVC, seconds"
     )
     max_message_bytes: int = Field(24 * 2**20, ge=2**12, le=2**29, description="size of one gRPC message")
-    max_streams: int = Field(64, ge=1, le=10_000, description="cameras at the same time")
+    max_streams: int = Field(64, ge=1, le=10_000, description="cameras at the same time, for each worker")
     idle_timeout_s: float = Field(60, gt=0, le=86_400, description="streams that send nothing for so long are ended")
     drain_s: float = Field(10, ge=0, le=600, description="how long a stopping server answers what it holds")
     reflection: bool = Field(default=True, description="answer gRPC reflection")

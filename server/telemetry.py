@@ -53,15 +53,34 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def set_up_logging(*, style: str, level: str) -> None:
-    """Sends the log to standard error; `style` is json or text."""
+class _Signed(logging.Filter):
+    """Adds a worker's number to its lines."""
+
+    def __init__(self, worker: int) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lets everything through."""
+        record.worker = self._worker
+        return True
+
+
+def set_up_logging(*, style: str, level: str, worker: int | None = None) -> None:
+    """Sends the log to standard error; `style` is json or text, `worker` a number that every line carries."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    if worker is not None:
+        handler.addFilter(_Signed(worker))
     logging.basicConfig(handlers=[handler], level=level, force=True)
 
 
 class Metrics:
-    """The server's Prometheus metrics, in a registry of their own. docs/metrics.md explains each."""
+    """The server's Prometheus metrics, in a registry of their own. docs/metrics.md explains each.
+
+    Where PROMETHEUS_MULTIPROC_DIR is set, as a supervisor does, they go into files that it adds up; a gauge's
+    `multiprocess_mode` says how.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -98,9 +117,14 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
-        self.streams = Gauge("facestream_streams", "Streams that are open.", registry=self.registry)
+        self.streams = Gauge(
+            "facestream_streams", "Streams that are open.", multiprocess_mode="livesum", registry=self.registry
+        )
         self.tracks = Gauge(
-            "facestream_tracks", "Faces that are followed, in the newest result of each camera.", registry=self.registry
+            "facestream_tracks",
+            "Faces that are followed, in the newest result of each camera.",
+            multiprocess_mode="livesum",
+            registry=self.registry,
         )
         self.batch_images = Histogram(
             "facestream_batch_images",
@@ -136,11 +160,16 @@ class Metrics:
             registry=self.registry,
         )
         self.identities = Gauge(
-            "facestream_gallery_identities", "People enrolled, by gallery.", ["gallery"], registry=self.registry
+            "facestream_gallery_identities",
+            "People enrolled, by gallery.",
+            ["gallery"],
+            multiprocess_mode="mostrecent",
+            registry=self.registry,
         )
         self.build = Gauge(
             "facestream_build_info",
             "Always 1; what runs where.",
             ["version", "fingerprint", "detector", "embedder", "backend"],
+            multiprocess_mode="livemax",
             registry=self.registry,
         )

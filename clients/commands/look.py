@@ -106,7 +106,7 @@ def _status_rows(target: str, status: Status) -> list[tuple[str, str]]:
     return [
         ("server", f"{target}, version {server.version}, {status.health.replace('_', ' ')}"),
         ("up since", f"{hours}:{rest // 60:02d}:{rest % 60:02d} h"),
-        ("open streams", f"{server.open_streams} of {server.limits.streams}"),
+        ("open streams", f"{server.open_streams} of {server.limits.streams}{_of_one(server.workers)}"),
         ("false accept rate", f"{server.target_far:g}"),
         *(row for model in server.models for row in _model_rows(model)),
         ("gallery", gallery.gallery),
@@ -119,3 +119,7 @@ def _status_rows(target: str, status: Status) -> list[tuple[str, str]]:
 def _model_rows(model: LoadedModel) -> list[tuple[str, str]]:
     shown = (model.kind, f"{model.model} on {model.backend} ({model.licence})")
     return [shown, ("", model.backend_reason)] if model.backend_reason else [shown]
+
+
+def _of_one(workers: int) -> str:
+    return f" (of the one of {workers} workers that answers)" if workers > 1 else ""

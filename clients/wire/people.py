@@ -132,6 +132,7 @@ def read_server(response: server_pb2.GetServerInfoResponse) -> people.ServerDesc
         uptime_s=seconds(response.uptime),
         open_streams=response.open_streams,
         target_far=response.target_far,
+        workers=max(1, response.workers),
     )
 
 

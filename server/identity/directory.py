@@ -1,12 +1,26 @@
-"""The data directory: one server at a time, readable by its owner alone."""
+"""The data directory: one server at a time, readable by its owner alone.
+
+A server of several processes holds it as a group: one takes the lock, the others inherit its descriptor.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+from enum import Enum
 from pathlib import Path
 
 from server.errors import DataDirectoryInUseError, StorageError
+
+
+class Membership(Enum):
+    """Who a process is among those that share a data directory."""
+
+    ALONE = "alone"
+    KEEPER = "keeper"
+    """One of several; it checks and migrates the store at its start, before the others, and keeps the snapshots."""
+
+    FOLLOWER = "follower"
 
 
 class DataDirectory:
@@ -50,6 +64,20 @@ class DataDirectory:
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         return DataDirectory(path, handle)
+
+    @staticmethod
+    def joined(path: Path, handle: int) -> DataDirectory:
+        """The directory that this process's parent holds, through the lock's descriptor that was inherited from it.
+
+        The lock is free when the last process of the group has let go of it.
+        """
+        os.set_inheritable(handle, False)
+        return DataDirectory(path, handle)
+
+    @property
+    def handle(self) -> int:
+        """Descriptor of the lock, for processes that shall join."""
+        return self._handle
 
     def release(self) -> None:
         """Lets others hold the directory."""

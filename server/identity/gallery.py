@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+import apsw
 
 from server.domain import Embeddings, GalleryName, IdentityName
 from server.identity import reads, requests, writes
@@ -21,8 +25,9 @@ from server.identity.admission import (
     check_time,
     name_to_enrol,
 )
+from server.identity.catch_up import Follower, OtherHistoryError, changes_behind
 from server.identity.change import GalleryChange
-from server.identity.directory import DataDirectory
+from server.identity.directory import DataDirectory, Membership
 from server.identity.display_name import check_display_name, folded
 from server.identity.doctor import CheckRule, check
 from server.identity.folder import Folder
@@ -33,6 +38,7 @@ from server.identity.index_settings import IndexSettings
 from server.identity.live import LiveGallery
 from server.identity.loading import Loader
 from server.identity.page_token import key_of, token_for
+from server.identity.reads import GalleryRow
 from server.identity.records import (
     UNSTAMPED,
     BulkReceipt,
@@ -56,6 +62,8 @@ from server.identity.store import Store
 from server.identity.vectors import check_embeddings
 from server.identity.writes import Enrolment
 
+_logger = logging.getLogger(__name__)
+
 _BULK: Final = 1_000
 """People in one transaction of `enrol_many`."""
 
@@ -65,9 +73,14 @@ class Galleries:
 
     A write returns when it is durable and every search that starts afterwards sees it. A search takes one consistent
     state and waits for nobody. Time comes from the caller, in wall-clock nanoseconds since the epoch.
+
+    Several processes may share the directory (`Membership`). Each writes for itself, SQLite has them take turns, and
+    each takes in what the others wrote within a fraction of a second; what it wrote itself it sees at once.
     """
 
-    def __init__(self, directory: DataDirectory, store: Store, loader: Loader) -> None:
+    def __init__(
+        self, directory: DataDirectory, store: Store, loader: Loader, *, membership: Membership = Membership.ALONE
+    ) -> None:
         self._directory = directory
         self._store = store
         self._loader = loader
@@ -75,6 +88,8 @@ class Galleries:
         self._folder = Folder()
         self._writer: GroupCommit[GalleryChange] = GroupCommit(store, self._publish)
         self._closed = False
+        self._taking_in = threading.Lock()
+        self._follower = Follower(self._catch_up) if membership is not Membership.ALONE else None
 
     @staticmethod
     def open(
@@ -84,6 +99,7 @@ class Galleries:
         dimension: int,
         index: IndexSettings = IndexSettings(),  # noqa: B008 - a frozen value
         vfs: str = "",
+        joined: tuple[DataDirectory, Membership] | None = None,
     ) -> Galleries:
         """Takes the data directory, loads every gallery in it and starts the threads that write and fold.
 
@@ -93,19 +109,26 @@ class Galleries:
             dimension: of the server's embeddings.
             index: bounds of the indexes.
             vfs: name of a registered SQLite VFS (encryption, fault injection); empty for the system's own.
+            joined: the directory as a group of processes holds it, and who this one is; None takes it alone.
 
         Raises:
             DataDirectoryInUseError: when another server holds the directory.
             StorageError: when the store is damaged, foreign, or of a newer version.
         """
         with ExitStack() as undo:
-            directory = DataDirectory.hold(data_dir)
+            directory, membership = joined or (DataDirectory.hold(data_dir), Membership.ALONE)
             undo.callback(directory.release)
-            snapshots = snapshot_directory(data_dir)
-            store = Store.open(data_dir / "gallery.sqlite3", vfs=vfs)
+            follows = membership is Membership.FOLLOWER
+            store = Store.open(data_dir / "gallery.sqlite3", vfs=vfs, prepared=follows)
             undo.callback(store.close)
-            loader = Loader(fingerprint=fingerprint, dimension=dimension, settings=index, snapshots=snapshots)
-            galleries = Galleries(directory, store, loader)
+            loader = Loader(
+                fingerprint=fingerprint,
+                dimension=dimension,
+                settings=index,
+                snapshots=snapshot_directory(data_dir),
+                keeps_snapshots=not follows,
+            )
+            galleries = Galleries(directory, store, loader, membership=membership)
             galleries._start()
             undo.pop_all()
         return galleries
@@ -118,6 +141,8 @@ class Galleries:
         self._folder.start()
         for gallery in self._live.values():
             self._folder.look_at(gallery)
+        if self._follower is not None:
+            self._follower.start()
 
     def close(self) -> None:
         """Finishes the writes that wait, ends the threads and gives the data directory back."""
@@ -125,6 +150,8 @@ class Galleries:
             return
         self._closed = True
         try:
+            if self._follower is not None:
+                self._follower.stop()
             self._writer.stop()
             self._folder.stop()
             self._store.close()
@@ -135,11 +162,45 @@ class Galleries:
         by_gallery: dict[GalleryName, list[GalleryChange]] = {}
         for change in changes:
             by_gallery.setdefault(change.gallery, []).append(change)
-        for name, its in by_gallery.items():
-            live = self._live.get(name) or self._loader.new(name, its[0].gallery_key)
-            live.apply(its)
+        with self._taking_in:
+            for name, its in by_gallery.items():
+                self._take_in(name, its)
+
+    def _take_in(self, name: GalleryName, changes: Sequence[GalleryChange]) -> None:
+        """Applies changes of this process, with those of other processes between them if there are any."""
+        live = self._live.get(name) or self._loader.new(name, changes[0].gallery_key)
+        if live.view.revision + 1 == changes[0].revision and len(changes) == changes[-1].revision - live.view.revision:
+            live.apply(changes)
             self._live[name] = live
             self._folder.look_at(live)
+        else:
+            with self._store.reading() as db:
+                self._bring_up(db)
+
+    def _catch_up(self) -> None:
+        """Takes in what other processes wrote."""
+        with self._taking_in, self._store.reading() as db:
+            self._bring_up(db)
+
+    def _bring_up(self, db: apsw.Connection) -> None:
+        for row in reads.galleries(db):
+            live = self._live.get(row.name)
+            if live is None:
+                self._live[row.name] = live = self._loader.load(db, row)
+            elif live.view.revision != row.revision:
+                try:
+                    live.apply(self._behind(db, row, live))
+                except OtherHistoryError as error:
+                    _logger.warning("gallery loaded anew", extra={"cause": str(error)})
+                    self._live[row.name] = live = self._loader.load(db, row)
+            else:
+                continue
+            self._folder.look_at(live)
+
+    def _behind(self, db: apsw.Connection, row: GalleryRow, live: LiveGallery) -> list[GalleryChange]:
+        return changes_behind(
+            db, row, live.view, fingerprint=self._loader.fingerprint, dimension=self._loader.dimension
+        )
 
     # Writes
 

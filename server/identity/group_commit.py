@@ -74,7 +74,10 @@ class GroupCommit(Generic[Change]):
         self._thread = threading.Thread(target=self._run, name="gallery-writer", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread."""
+        """Starts the thread, which first erases what a process that died still owed."""
+        with translated():
+            if self._store.owes_rewriting():
+                self._eraser.deleted()
         self._thread.start()
 
     def submit(self, job: Callable[[apsw.Connection], Outcome[Answer, Change]]) -> Answer:

@@ -102,9 +102,13 @@ class LiveGallery:
         name: resource name.
         key: the store's key of it.
         problem: the last trouble with the index; empty when there was none.
+
+    Without a path for its snapshot it keeps none.
     """
 
-    def __init__(self, name: GalleryName, key: int, view: View, *, settings: IndexSettings, snapshot: Path) -> None:
+    def __init__(
+        self, name: GalleryName, key: int, view: View, *, settings: IndexSettings, snapshot: Path | None
+    ) -> None:
         self.name = name
         self.key = key
         self.problem = ""
@@ -139,7 +143,8 @@ class LiveGallery:
         fold = fold_for(view.index, self._settings)
         if fold is Fold.COMPACT:
             self._replace(view.index.rows.compacted(), None)
-            self._snapshot.unlink(missing_ok=True)
+            if self._snapshot is not None:
+                self._snapshot.unlink(missing_ok=True)
         elif fold is Fold.BUILD:
             base = view.index.rows.compacted()
             shape = GraphShape(base.dimension, self._settings.links, self._settings.build_width)
@@ -172,6 +177,8 @@ class LiveGallery:
             self._view = replace(self._view, index=index)
 
     def _keep(self, view: View, rows: TemplateRows, graph: Graph) -> None:
+        if self._snapshot is None:
+            return
         header = SnapshotHeader(str(self.name), view.fingerprint, view.revision, view.stamp)
         keys = rows.keys[: len(graph)]
         write_snapshot(self._snapshot, Snapshot(header, keys, graph.state()))

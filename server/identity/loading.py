@@ -35,13 +35,23 @@ class Loader:
         dimension: of the server's embeddings.
         settings: of the indexes.
         snapshots: directory of the snapshots.
+        keeps_snapshots: whether this process writes them; of several that share the directory one does.
     """
 
-    def __init__(self, *, fingerprint: str, dimension: int, settings: IndexSettings, snapshots: Path) -> None:
+    def __init__(
+        self,
+        *,
+        fingerprint: str,
+        dimension: int,
+        settings: IndexSettings,
+        snapshots: Path,
+        keeps_snapshots: bool = True,
+    ) -> None:
         self.fingerprint = fingerprint
         self.dimension = dimension
         self.settings = settings
         self.snapshots = snapshots
+        self.keeps_snapshots = keeps_snapshots
 
     def new(self, name: GalleryName, key: int) -> LiveGallery:
         """A gallery that came into being."""
@@ -57,7 +67,7 @@ class Loader:
         index: BruteForceIndex | HnswIndex = BruteForceIndex.empty(self.dimension)
         problem = ""
         if row.fingerprint == self.fingerprint:
-            stored = _checked(reads.templates(db, row.key, self.dimension), self.dimension)
+            stored = checked(reads.templates(db, row.key, self.dimension), self.dimension)
             index = index.added(stored.keys, stored.owners, stored.vectors)
             if len(index) > self.settings.exact_limit or self._path(row.key).exists():
                 try:
@@ -72,7 +82,8 @@ class Loader:
         return live
 
     def _live(self, name: GalleryName, key: int, view: View) -> LiveGallery:
-        return LiveGallery(name, key, view, settings=self.settings, snapshot=self._path(key))
+        snapshot = self._path(key) if self.keeps_snapshots else None
+        return LiveGallery(name, key, view, settings=self.settings, snapshot=snapshot)
 
     def _path(self, key: int) -> Path:
         return self.snapshots / f"{key}.graph"
@@ -144,7 +155,12 @@ def _fill_holes(vectors: Embeddings, kept: NDArray[np.bool_], state: GraphState)
         vectors[row] = mean / norm if norm > 0 else first
 
 
-def _checked(stored: StoredTemplates, dimension: int) -> StoredTemplates:
+def checked(stored: StoredTemplates, dimension: int) -> StoredTemplates:
+    """Passes embeddings that may enter an index.
+
+    Raises:
+        StorageError: when one may not.
+    """
     try:
         check_embeddings(np.asarray(stored.vectors, np.float32), dimension, "template")
     except EmbeddingError as error:

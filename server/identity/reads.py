@@ -82,10 +82,41 @@ def templates(db: apsw.Connection, gallery_key: int, dimension: int) -> StoredTe
     Raises:
         StorageError: when one has another dimension.
     """
-    found: list[tuple[Any, ...]] = db.execute(
+    rows = db.execute(
         "SELECT template_key, identity_key, embedding FROM templates WHERE gallery_key = ? ORDER BY template_key",
         (gallery_key,),
-    ).fetchall()
+    )
+    return _stored(rows.fetchall(), dimension)
+
+
+def touched_people(
+    db: apsw.Connection, gallery_key: int, revision: int
+) -> Iterator[tuple[str, int | None, str | None]]:
+    """Id, key and display name of everybody who was changed behind a revision; None twice for those who are gone."""
+    yield from db.execute(
+        "SELECT c.identity_id, i.identity_key, i.display_name "
+        "FROM (SELECT DISTINCT identity_id FROM changes WHERE gallery_key = ?1 AND revision > ?2) c "
+        "LEFT JOIN identities i ON i.gallery_key = ?1 AND i.identity_id = c.identity_id",
+        (gallery_key, revision),
+    )
+
+
+def touched_templates(db: apsw.Connection, gallery_key: int, revision: int, dimension: int) -> StoredTemplates:
+    """The embeddings of everybody who was changed behind a revision.
+
+    Raises:
+        StorageError: when one has another dimension.
+    """
+    rows = db.execute(
+        "SELECT t.template_key, t.identity_key, t.embedding FROM templates t JOIN identities i USING (identity_key) "
+        "WHERE i.gallery_key = ?1 AND i.identity_id IN "
+        "(SELECT identity_id FROM changes WHERE gallery_key = ?1 AND revision > ?2) ORDER BY t.template_key",
+        (gallery_key, revision),
+    )
+    return _stored(rows.fetchall(), dimension)
+
+
+def _stored(found: list[tuple[Any, ...]], dimension: int) -> StoredTemplates:
     wrong = next((key for key, _, blob in found if len(blob) != 4 * dimension), None)
     if wrong is not None:
         raise StorageError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -44,6 +44,13 @@ class Roster:
     def __contains__(self, key: int) -> bool:
         person = self._recent.get(key) or self._settled.get(key, GONE)
         return person is not GONE
+
+    def keys_of(self, identity_ids: Collection[str]) -> list[int]:
+        """Keys of those of these people who are there; looks through everybody."""
+        if not identity_ids:
+            return []
+        everybody = {**self._settled, **self._recent}
+        return [key for key, person in everybody.items() if person.identity_id in identity_ids]
 
     def changed(self, people: Mapping[int, Person]) -> Roster:
         """A roster in which these people are new, or other, or `GONE`."""

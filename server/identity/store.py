@@ -1,8 +1,8 @@
 """The database file: its connections, its pragmas, its damage, and the one place where SQLite's errors are translated.
 
-One connection writes, on one thread (`group_commit`); any number of connections read, each a consistent state, and
-neither waits for the other. synchronous=FULL makes a commit durable before it is acknowledged, secure_delete zeroes
-what is removed.
+One connection of a process writes, on one thread (`group_commit`); processes that share the file take turns. Any number
+of connections read, each a consistent state, and neither waits for the other. synchronous=FULL makes a commit durable
+before it is acknowledged, secure_delete zeroes what is removed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import queue
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -84,12 +84,13 @@ class Store:
         self._closed = False
 
     @staticmethod
-    def open(path: Path, *, vfs: str = "") -> Store:
+    def open(path: Path, *, vfs: str = "", prepared: bool = False) -> Store:
         """Opens the database, makes it when it isn't there, checks its pages and brings its schema up to date.
 
         Args:
             path: of the file; its directory must be there.
             vfs: name of a registered SQLite VFS; empty for the system's own.
+            prepared: another process of the group has made, checked and migrated it.
 
         Raises:
             StorageError: when the file is damaged, foreign or of a newer version, or SQLite is too old.
@@ -99,7 +100,9 @@ class Store:
             _make(path)
             writer = _connected(path, vfs, apsw.SQLITE_OPEN_READWRITE)
             try:
-                _prepare(writer)
+                if not prepared:
+                    _prepare(writer)
+                _set_up(writer)
             except BaseException:
                 writer.close()
                 raise
@@ -148,6 +151,10 @@ class Store:
             self.writer.set_busy_timeout(_BUSY_MS)
         return True
 
+    def owes_rewriting(self) -> bool:
+        """Whether a deletion, also one by another process, still owes the rewriting of the file."""
+        return _owes_rewriting(self.writer)
+
     def rewrite(self) -> None:
         """Writes the database file anew, without the gaps in which deleted data may be left."""
         _rewrite(self.writer)
@@ -158,9 +165,11 @@ class Store:
         self._close_idle()
         with translated():
             try:
-                if _owes_rewriting(self.writer):
-                    self.rewrite()
-                self.empty_log()
+                # Another process of the group may be at it; what is still owed then is noted in the file.
+                with suppress(apsw.BusyError):
+                    if self.owes_rewriting():
+                        self.rewrite()
+                    self.empty_log()
             finally:
                 self.writer.close()
 
@@ -217,6 +226,15 @@ def _prepare(writer: apsw.Connection) -> None:
             "STORAGE_NO_WAL",
             f"{writer.filename} cannot keep a write-ahead log; put the data directory on a local disk",
         )
+    _set_up(writer)
+    migrate(writer)
+    if _owes_rewriting(writer):
+        _rewrite(writer)
+    with suppress(apsw.BusyError):  # another process of the group reads; it costs nothing but space
+        writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+
+def _set_up(writer: apsw.Connection) -> None:
     for name, value in (
         ("synchronous", "full"),
         ("secure_delete", "on"),
@@ -224,7 +242,3 @@ def _prepare(writer: apsw.Connection) -> None:
         ("cache_size", -32_000),
     ):
         writer.pragma(name, value)
-    migrate(writer)
-    if _owes_rewriting(writer):
-        _rewrite(writer)
-    writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

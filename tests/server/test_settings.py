@@ -20,11 +20,11 @@ def test_defaults_hold_when_nothing_is_said():
 
 def test_a_flag_beats_the_environment_and_that_beats_the_file(tmp_path, monkeypatch):
     file = tmp_path / "facestream.toml"
-    file.write_text("detect_side = 320\nworkers = 3\nmax_streams = 5\n")
+    file.write_text("detect_side = 320\nframe_threads = 3\nmax_streams = 5\n")
     monkeypatch.setenv("FACESTREAM_DETECT_SIDE", "480")
-    monkeypatch.setenv("FACESTREAM_WORKERS", "4")
+    monkeypatch.setenv("FACESTREAM_FRAME_THREADS", "4")
     settings = load_settings(["--config", str(file), "--detect-side", "512"])
-    assert (settings.detect_side, settings.workers, settings.max_streams) == (512, 4, 5)
+    assert (settings.detect_side, settings.frame_threads, settings.max_streams) == (512, 4, 5)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from server.telemetry import JsonFormatter, Metrics, TextFormatter, request_id
+
+PROJECT = Path(__file__).parents[2]
 
 
 def record(**extra):
@@ -64,3 +70,29 @@ def test_every_metric_is_explained_with_its_labels_in_the_docs():
         assert [label for label in metric._labelnames if f"`{label}`" not in lines[name]] == []
         assert metric._type in lines[name]
     assert len(metrics) >= 14
+
+
+def test_a_worker_s_number_is_in_each_of_its_lines():
+    """In a process of its own, because the log is set up for a whole process."""
+    code = (
+        "import logging; from server.telemetry import set_up_logging\n"
+        "set_up_logging(style='json', level='INFO', worker=3); logging.getLogger('server.app').info('here')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert json.loads(done.stderr)["worker"] == 3
+
+
+def test_metrics_of_several_processes_are_added_up(tmp_path):
+    code = (
+        "from server.telemetry import Metrics\n"
+        "metrics = Metrics(); metrics.frames.labels('result').inc(2); metrics.streams.set(3)\n"
+        "metrics.identities.labels('g').set(7); metrics.build.labels('1', 'f', 'd', 'e', 'b').set(1)\n"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT, env=environment)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(tmp_path))
+    assert registry.get_sample_value("facestream_frames_total", {"outcome": "result"}) == 4
+    assert registry.get_sample_value("facestream_streams") == 6
+    assert registry.get_sample_value("facestream_gallery_identities", {"gallery": "g"}) == 7

@@ -166,6 +166,7 @@ class GetServerInfoResponse(_message.Message):
     UPTIME_FIELD_NUMBER: _builtins.int
     OPEN_STREAMS_FIELD_NUMBER: _builtins.int
     TARGET_FAR_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the distribution."""
     fingerprint: _builtins.str
@@ -174,6 +175,10 @@ class GetServerInfoResponse(_message.Message):
     """Streams that are open now."""
     target_far: _builtins.float
     """The default false accept rate."""
+    workers: _builtins.int
+    """Processes that share the port. Which of them answers is chosen with the connection; its limits and open streams are
+    its own.
+    """
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInfo]:
         """The models that are loaded."""
@@ -196,10 +201,11 @@ class GetServerInfoResponse(_message.Message):
         uptime: _duration_pb2.Duration | None = ...,
         open_streams: _builtins.int = ...,
         target_far: _builtins.float = ...,
+        workers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "uptime", b"uptime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "limits", b"limits", "models", b"models", "open_streams", b"open_streams", "target_far", b"target_far", "uptime", b"uptime", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "limits", b"limits", "models", b"models", "open_streams", b"open_streams", "target_far", b"target_far", "uptime", b"uptime", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

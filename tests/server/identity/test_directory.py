@@ -44,3 +44,23 @@ def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None
     (tmp_path / "data").write_text("not a directory")
     with pytest.raises(StorageError, match="cannot be used"):
         DataDirectory.hold(tmp_path / "data")
+
+
+def test_a_group_holds_the_directory_until_its_last_process_lets_go(tmp_path: Path) -> None:
+    held = DataDirectory.hold(tmp_path)
+    joined = DataDirectory.joined(tmp_path, os.dup(held.handle))
+    held.release()
+    with pytest.raises(DataDirectoryInUseError):
+        DataDirectory.hold(tmp_path)
+    joined.release()
+    DataDirectory.hold(tmp_path).release()
+
+
+def test_the_lock_that_was_joined_is_not_passed_on_by_accident(tmp_path: Path) -> None:
+    held = DataDirectory.hold(tmp_path)
+    passed = os.dup(held.handle)
+    os.set_inheritable(passed, True)
+    joined = DataDirectory.joined(tmp_path, passed)
+    assert not os.get_inheritable(passed)
+    joined.release()
+    held.release()
