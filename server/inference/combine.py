@@ -50,13 +50,17 @@ class CombiningBackend:
     """
 
     def __init__(self, backend: Backend, *, max_batch: int, lanes: int = 1, max_delay_s: float = 0.0) -> None:
-        self.name = backend.name
         self._backend = backend
         self._max_batch = max_batch
         self._changed = threading.Condition()
         self._waiting: list[_Call] = []
         self._free = lanes
         self._max_delay_s = max_delay_s
+
+    @property
+    def name(self) -> str:
+        """As that of the backend beneath, which may change."""
+        return self._backend.name
 
     def run(self, batch: NDArray[np.float32]) -> Tensors:
         """As `Backend.run`, before all patient calls that wait."""

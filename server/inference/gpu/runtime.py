@@ -1,0 +1,121 @@
+"""Models on the GPU of this machine: their engines found or built, loaded, and held to the reference."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from server.errors import ModelError
+from server.inference.backend import Backend
+from server.inference.engines.builder import Progress, TensorRtBuilder
+from server.inference.engines.library import find_library
+from server.inference.engines.manager import EngineManager
+from server.inference.engines.profiles import Workload
+from server.inference.engines.store import EngineStore
+from server.inference.gpu.backend import GpuBackend
+from server.inference.gpu.open import open_gpu
+from server.inference.gpu.worker import GpuWorker
+from server.inference.manifest import Manifest
+from server.inference.parity import Gate, answers, judge
+from server.inference.precision import Precision
+
+_log = logging.getLogger(__name__)
+
+
+class Gpu:
+    """The GPU that all networks of a process share.
+
+    Args:
+        manager: finds and builds engines.
+        worker: owns the device.
+    """
+
+    def __init__(self, manager: EngineManager, worker: GpuWorker) -> None:
+        self.worker = worker
+        self._manager = manager
+
+    @staticmethod
+    def open(engines_dir: Path, workload: Workload) -> Gpu:
+        """The GPU of this machine.
+
+        Raises:
+            ConflictError: ENGINE_LIBRARY_MISSING, CUDA_LIBRARY_MISSING, GPU_MISSING.
+            ModelError: ENGINES_UNUSABLE, ENGINE_KEY_UNSAFE.
+        """
+        library = find_library()
+        store = EngineStore(engines_dir)
+        worker = GpuWorker(lambda: open_gpu(library))
+        _log.info("GPU %s", worker.device_name, extra={"architecture": worker.architecture, "library": library.name})
+        return Gpu(EngineManager(TensorRtBuilder(library), store, workload), worker)
+
+    def wanted(self, manifest: Manifest, precision: Precision) -> str:
+        """What the backend of a model will be called.
+
+        Raises:
+            ConflictError: there are no engines for this GPU.
+        """
+        key = self._manager.key(manifest, precision, self.worker.architecture)
+        return f"{key.library}-{key.target}-{key.precision.value}"
+
+    def backend(
+        self, manifest: Manifest, weights: bytes, precision: Precision, *, gate: Gate, progress: Progress
+    ) -> tuple[Backend, str]:
+        """A model on the GPU once it answers as the reference does, and what the gate found.
+
+        Args:
+            manifest: of the model.
+            weights: its ONNX file, already verified.
+            precision: what the engine computes in.
+            gate: compares it with ONNX Runtime in float32.
+            progress: told what is being done.
+
+        Raises:
+            ModelError: ENGINE_NOT_BUILT, ENGINE_UNLIKE with the numbers, and what `EngineManager.obtain` raises.
+            InferenceError: ENGINE_NOT_LOADED, DEVICE_LOST.
+            ConflictError: there are no engines for this GPU.
+        """
+        key = self._manager.key(manifest, precision, self.worker.architecture)
+        engine = self._manager.obtain(manifest, weights, key, progress=progress)
+        candidate = GpuBackend(manifest, engine, self.worker)
+        try:
+            progress(f"{manifest.model}: comparing with the reference")
+            finding = hold_to_reference(manifest, weights, candidate, precision, gate)
+        except BaseException:
+            candidate.close()
+            raise
+        return candidate, finding
+
+    def close(self) -> None:
+        """Leaves the GPU, after its networks were closed."""
+        self.worker.close()
+
+
+def hold_to_reference(manifest: Manifest, weights: bytes, candidate: Backend, precision: Precision, gate: Gate) -> str:
+    """What the gate found, when it passes the candidate.
+
+    Raises:
+        ModelError: ENGINE_UNLIKE with the numbers.
+        InferenceError: the reference fails.
+    """
+    from server.inference.onnx import OnnxBackend
+
+    reference = OnnxBackend(manifest, weights, threads=1)
+    started = time.monotonic()
+    try:
+        verdict = judge(gate, answers(gate, reference), candidate, precision)
+    finally:
+        reference.close()
+    _log.info(
+        "parity of %s on %s",
+        manifest.model,
+        candidate.name,
+        extra={"finding": verdict.finding, "passed": verdict.passed, "seconds": round(time.monotonic() - started, 2)},
+    )
+    if not verdict.passed:
+        raise ModelError(
+            "ENGINE_UNLIKE",
+            f"{manifest.model} on {candidate.name} does not answer as the reference does: {verdict.finding}. It is not "
+            "used; choose --runtime tensorrt (float32), or a runtime on the CPU",
+        )
+    return verdict.finding
