@@ -71,7 +71,11 @@ def open_backend(implementation: str, folder: Path, oracle):
 
 
 @pytest.fixture(
-    params=["fake", "combining", "fake-gpu", *(runtime.value for runtime in Runtime if runtime is not Runtime.AUTO)]
+    params=[
+        *("fake", "combining", "fake-gpu"),
+        *(runtime.value for runtime in Runtime if runtime is not Runtime.AUTO and not runtime.on_gpu),
+        *(pytest.param(name, marks=pytest.mark.gpu) for name in ("tensorrt", "tensorrt-fp16")),
+    ]
 )
 def implementation(request):
     return request.param

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from server.errors import InvalidInputError, ModelError
 from server.inference.backend import Tensor
@@ -18,6 +20,9 @@ from server.inference.engines.quantise import to_int8
 from server.inference.engines.store import EngineStore
 from server.inference.manifest import Manifest
 from server.inference.precision import Precision
+
+Check: TypeAlias = Callable[[bytes], None]
+"""Looks at an ONNX file and raises when it must not become an engine."""
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +99,7 @@ class EngineManager:
         key: EngineKey,
         *,
         calibration: Tensor | None = None,
+        check: Check | None = None,
         progress: Progress,
     ) -> Engine:
         """The engine of a key, built when there is none.
@@ -103,6 +109,7 @@ class EngineManager:
             weights: its ONNX file, already verified.
             key: an answer of `key` for the same model.
             calibration: (N, 3, H, W) float32 inputs to measure ranges on; needed to build in INT8, else unused.
+            check: looks at the network in its new precision before it is built; what it raises ends the build.
             progress: told what is being done.
 
         Raises:
@@ -114,14 +121,25 @@ class EngineManager:
             return found
         with self._store.only_builder(key):
             found = self.find(key)  # another process may have built it while we waited
-            return found or self._build(manifest, weights, key, calibration, progress)
+            if found is not None:
+                return found
+            progress(f"{manifest.model}: {key.precision.value} for {key.target}")
+            network = converted(manifest, weights, key.precision, calibration)
+            if check is not None:
+                progress(f"{manifest.model}: comparing with the reference")
+                check(network)
+            seen = "" if calibration is None else hashlib.sha256(calibration.tobytes()).hexdigest()
+            return self._build(manifest, network, key, {"calibration_sha256": seen}, progress)
 
     def _build(
-        self, manifest: Manifest, weights: bytes, key: EngineKey, calibration: Tensor | None, progress: Progress
+        self,
+        manifest: Manifest,
+        network: bytes,
+        key: EngineKey,
+        more: Mapping[str, object],
+        progress: Progress,
     ) -> Engine:
         started = time.monotonic()
-        progress(f"{manifest.model}: {key.precision.value} for {key.target}")
-        network = _converted(manifest, weights, key.precision, calibration)
         plan = self._builder.build(
             network, key.profiles, key.target, lambda step: progress(f"{manifest.model}: {step}")
         )
@@ -130,14 +148,14 @@ class EngineManager:
             "built_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - started, 3),
             "plan_bytes": len(plan),
-            "calibration_sha256": "" if calibration is None else hashlib.sha256(calibration.tobytes()).hexdigest(),
+            **more,
         }
         self._store.put(key, plan, details)
         _log.info("engine built", extra={**details, "target": key.target, "precision": key.precision.value})
         return Engine(plan, key, built=True)
 
 
-def _converted(manifest: Manifest, weights: bytes, precision: Precision, calibration: Tensor | None) -> bytes:
+def converted(manifest: Manifest, weights: bytes, precision: Precision, calibration: Tensor | None) -> bytes:
     """The ONNX file that says what the engine computes in."""
     match precision:
         case Precision.FLOAT32:

@@ -57,6 +57,17 @@ class Workload:
     window_side: int = 128
 
 
+def workload_for(*, detect_side: int, max_batch: int) -> Workload:
+    """The workload of a server with these settings."""
+    return Workload(
+        crops=min(16, max_batch),
+        max_crops=max_batch,
+        frames=min(4, max_batch),
+        max_frames=min(16, max_batch),
+        frame_side=detect_side,
+    )
+
+
 def profiles_for(wanted: Input, workload: Workload) -> tuple[ShapeProfile, ...]:
     """The profiles of a network, in the order in which they are tried.
 

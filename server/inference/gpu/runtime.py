@@ -20,6 +20,9 @@ from server.inference.manifest import Manifest
 from server.inference.parity import Gate, answers, judge
 from server.inference.precision import Precision
 
+ENGINES_DIR = Path("engines")
+"""Where engines are kept unless it is said otherwise."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -33,7 +36,7 @@ class Gpu:
 
     def __init__(self, manager: EngineManager, worker: GpuWorker) -> None:
         self.worker = worker
-        self._manager = manager
+        self.manager = manager
 
     @staticmethod
     def open(engines_dir: Path, workload: Workload) -> Gpu:
@@ -44,8 +47,12 @@ class Gpu:
             ModelError: ENGINES_UNUSABLE, ENGINE_KEY_UNSAFE.
         """
         library = find_library()
-        store = EngineStore(engines_dir)
         worker = GpuWorker(lambda: open_gpu(library))
+        try:
+            store = EngineStore(engines_dir)
+        except BaseException:
+            worker.close()
+            raise
         _log.info("GPU %s", worker.device_name, extra={"architecture": worker.architecture, "library": library.name})
         return Gpu(EngineManager(TensorRtBuilder(library), store, workload), worker)
 
@@ -55,7 +62,7 @@ class Gpu:
         Raises:
             ConflictError: there are no engines for this GPU.
         """
-        key = self._manager.key(manifest, precision, self.worker.architecture)
+        key = self.manager.key(manifest, precision, self.worker.architecture)
         return f"{key.library}-{key.target}-{key.precision.value}"
 
     def backend(
@@ -75,8 +82,8 @@ class Gpu:
             InferenceError: ENGINE_NOT_LOADED, DEVICE_LOST.
             ConflictError: there are no engines for this GPU.
         """
-        key = self._manager.key(manifest, precision, self.worker.architecture)
-        engine = self._manager.obtain(manifest, weights, key, progress=progress)
+        key = self.manager.key(manifest, precision, self.worker.architecture)
+        engine = self.manager.obtain(manifest, weights, key, progress=progress)
         candidate = GpuBackend(manifest, engine, self.worker)
         try:
             progress(f"{manifest.model}: comparing with the reference")
@@ -89,6 +96,33 @@ class Gpu:
     def close(self) -> None:
         """Leaves the GPU, after its networks were closed."""
         self.worker.close()
+
+
+class OwnGpuBackend(GpuBackend):
+    """A backend that has the device for itself and leaves it when it is closed."""
+
+    def close(self) -> None:
+        """Gives the device back."""
+        super().close()
+        self._worker.close()
+
+
+def open_alone(manifest: Manifest, weights: bytes, precision: Precision, *, engines_dir: Path = ENGINES_DIR) -> Backend:
+    """A single model on the GPU, its engine built first where there is none; nobody has compared it with anything.
+
+    Raises:
+        ConflictError: ENGINE_LIBRARY_MISSING, CUDA_LIBRARY_MISSING, GPU_MISSING.
+        ModelError: what `EngineManager.obtain` raises.
+        InferenceError: ENGINE_NOT_LOADED.
+    """
+    gpu = Gpu.open(engines_dir, Workload())
+    try:
+        key = gpu.manager.key(manifest, precision, gpu.worker.architecture)
+        engine = gpu.manager.obtain(manifest, weights, key, progress=lambda step: _log.info("%s", step))
+        return OwnGpuBackend(manifest, engine, gpu.worker)
+    except BaseException:
+        gpu.close()
+        raise
 
 
 def hold_to_reference(manifest: Manifest, weights: bytes, candidate: Backend, precision: Precision, gate: Gate) -> str:
