@@ -138,6 +138,12 @@ class Metrics:
         self.identities = Gauge(
             "facestream_gallery_identities", "People enrolled, by gallery.", ["gallery"], registry=self.registry
         )
+        self.backends = Gauge(
+            "facestream_gpu_backend",
+            "1 for how each model stands with its GPU: preparing, live, refused or lost. Absent without a GPU runtime.",
+            ["kind", "standing"],
+            registry=self.registry,
+        )
         self.build = Gauge(
             "facestream_build_info",
             "Always 1; what runs where.",

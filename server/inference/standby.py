@@ -11,7 +11,8 @@ from enum import Enum
 from typing import TypeAlias
 
 from server.errors import FacestreamError, InferenceError
-from server.inference.backend import Backend, Tensor, closed
+from server.inference.backend import Backend, Tensor, check_batch, closed
+from server.inference.batch import run_in_buckets
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +62,16 @@ class Status:
             return self.serving
         what = {Standing.PREPARING: "preparing", Standing.REFUSED: "refused", Standing.LOST: "lost"}[self.standing]
         return f"{self.serving or 'nothing'} ({self.wanted} {what})"
+
+    @property
+    def why(self) -> str:
+        """Why that serves, in words."""
+        return {
+            Standing.PREPARING: f"serves while {self.wanted} is prepared",
+            Standing.LIVE: f"named in the settings; {self.finding}",
+            Standing.REFUSED: f"{self.wanted} is refused: {self.finding}",
+            Standing.LOST: f"{self.wanted} was lost: {self.finding}",
+        }[self.standing]
 
 
 Prepare: TypeAlias = Callable[[Backend], tuple[Backend, str]]
@@ -123,14 +134,13 @@ class StandbyBackend:
         Raises:
             InferenceError: as `Backend.run`; DEVICE_LOST when the policy is FAIL.
         """
+        check_batch(batch)
         try:
-            with self._taken() as backend:
-                return backend.run(batch)
+            return self._run(batch)
         except InferenceError as error:
             if error.reason != "DEVICE_LOST" or not self._lose(error):
                 raise
-        with self._taken() as backend:
-            return backend.run(batch)
+        return self._run(batch)
 
     def close(self) -> None:
         """Closes both; a build that is under way ends by itself and is then thrown away."""
@@ -140,6 +150,11 @@ class StandbyBackend:
         self._standby.close()
         if primary is not None:
             primary.close()
+
+    def _run(self, batch: Tensor) -> tuple[Tensor, ...]:
+        """On whatever serves; a GPU cuts and fills batches up by itself, a processor wants its few lengths."""
+        with self._taken() as backend:
+            return run_in_buckets(backend, batch) if backend is self._standby else backend.run(batch)
 
     @contextmanager
     def _taken(self) -> Iterator[Backend]:
