@@ -22,11 +22,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_gpu = pytest.mark.skip(reason="no NVIDIA GPU")
     no_data = pytest.mark.skip(reason="no real test data; set FACESTREAM_TEST_DATA to its folder")
     for item in items:
-        if "models" in item.keywords and not models_are_there():
+        if item.get_closest_marker("models") and not models_are_there():
             item.add_marker(no_models)
-        if "gpu" in item.keywords and not gpu_is_there():
+        if item.get_closest_marker("gpu") and not gpu_is_there():
             item.add_marker(no_gpu)
-        if "data" in item.keywords and not data_folder().is_dir():
+        if item.get_closest_marker("data") and not data_folder().is_dir():
             item.add_marker(no_data)
 
 

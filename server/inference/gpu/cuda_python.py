@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from server.inference.engines.library import EngineLibrary
-from server.inference.gpu.device import Bytes, DeviceBuffer, DeviceError, Event, Graph, HostBuffer, LoadedEngine, Stream
+from server.inference.gpu.device import (
+    Argument,
+    Bytes,
+    DeviceBuffer,
+    DeviceError,
+    Event,
+    Graph,
+    HostBuffer,
+    Kernels,
+    LoadedEngine,
+    Stream,
+    Trouble,
+)
 from server.inference.gpu.driver import Driver
 from server.inference.gpu.graphs import capture
 from server.inference.gpu.trt import TensorRtRuntime
@@ -76,6 +88,12 @@ class CudaPythonDevice:
         """As `Device.load`."""
         return self._runtime.load(plan)
 
+    def compile(self, source: str) -> Kernels:
+        """As `Device.compile`, with NVRTC."""
+        from cuda.bindings import nvrtc
+
+        return _Kernels(self._driver, compiled(nvrtc, source, self.architecture))
+
     def close(self) -> None:
         """Leaves the primary context."""
         self._driver.call("cuDevicePrimaryCtxRelease", self._device)
@@ -132,6 +150,51 @@ class _Event:
         self._driver.call("cuEventSynchronize", self._event)
 
 
+class _Kernels:
+    def __init__(self, driver: Driver, image: bytes) -> None:
+        self._driver = driver
+        (self._module,) = driver.call("cuModuleLoadData", image)
+
+    def launch(
+        self,
+        name: str,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        arguments: Sequence[Argument],
+        stream: Stream,
+    ) -> None:
+        (function,) = self._driver.call("cuModuleGetFunction", self._module, name.encode())
+        held = [_c_value(one) for one in arguments]
+        pointers = np.asarray([ctypes.addressof(one) for one in held], np.uint64)
+        self._driver.call("cuLaunchKernel", function, *grid, *block, 0, stream.handle, pointers.ctypes.data, 0)
+
+
+def _c_value(argument: Argument) -> Any:  # noqa: ANN401 - ctypes' values share no public base
+    if isinstance(argument, bytes):
+        return ctypes.create_string_buffer(argument, len(argument))
+    return ctypes.c_int32(int(argument)) if isinstance(argument, np.int32) else ctypes.c_uint64(argument)
+
+
+def compiled(nvrtc: Any, source: str, architecture: str) -> bytes:  # noqa: ANN401
+    """CUDA C++ as a cubin for an architecture.
+
+    Raises:
+        DeviceError: the compiler refuses it, with its words.
+    """
+    _, program = nvrtc.nvrtcCreateProgram(source.encode(), b"kernels.cu", 0, [], [])
+    options = [f"--gpu-architecture=sm_{architecture.removeprefix('sm')}".encode()]
+    (code,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
+    if code != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        _, size = nvrtc.nvrtcGetProgramLogSize(program)
+        log = b" " * size
+        nvrtc.nvrtcGetProgramLog(program, log)
+        raise DeviceError(Trouble.FAILED, f"the kernels do not compile: {log.decode(errors='replace')[:1000]}")
+    _, size = nvrtc.nvrtcGetCUBINSize(program)
+    image: bytes = b" " * size
+    nvrtc.nvrtcGetCUBIN(program, image)
+    return image
+
+
 def open_cuda_python(library: EngineLibrary) -> CudaPythonDevice:
     """Opens the first GPU in this thread.
 
@@ -146,6 +209,4 @@ def open_cuda_python(library: EngineLibrary) -> CudaPythonDevice:
     except DeviceError:
         raise
     except Exception as error:  # without a driver each version raises something else
-        from server.inference.gpu.device import Trouble
-
         raise DeviceError(Trouble.LOST, str(error)) from error

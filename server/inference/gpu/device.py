@@ -166,6 +166,29 @@ class LoadedEngine(Protocol):
         ...
 
 
+Argument: TypeAlias = int | np.int32 | bytes
+"""Of a kernel: a device address, a C int, or the bytes of a structure passed by value."""
+
+
+class Kernels(Protocol):
+    """Functions that were compiled for the device."""
+
+    def launch(
+        self,
+        name: str,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        arguments: Sequence[Argument],
+        stream: Stream,
+    ) -> None:
+        """Puts one run of a function, declared extern "C", into a stream.
+
+        Raises:
+            DeviceError: the device refuses.
+        """
+        ...
+
+
 class Device(Protocol):
     """A GPU, open in this thread."""
 
@@ -224,6 +247,14 @@ class Device(Protocol):
 
         Raises:
             DeviceError: the library refuses it.
+        """
+        ...
+
+    def compile(self, source: str) -> Kernels:
+        """Compiles CUDA C++ for this device.
+
+        Raises:
+            DeviceError: the compiler refuses it, with its words.
         """
         ...
 

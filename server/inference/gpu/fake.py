@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from server.inference.gpu.device import (
     ExecutionContext,
     Graph,
     HostBuffer,
+    Kernels,
     LoadedEngine,
     OpenDevice,
     Stream,
@@ -133,7 +134,10 @@ class FakeDevice:
     name = "fake GPU"
     architecture = "sm00"
 
-    def __init__(self, faults: Faults, record: Record, *, graphs: bool) -> None:
+    def __init__(
+        self, faults: Faults, record: Record, *, graphs: bool = True, compiler: Compiler | None = None
+    ) -> None:
+        self._compiler = compiler
         self.faults = faults
         self.record = record
         self._graphs = graphs
@@ -192,6 +196,13 @@ class FakeDevice:
         network = plan[len(_MAGIC) :].partition(b"\n")[2]
         return _Engine(self, network)
 
+    def compile(self, source: str) -> Kernels:
+        """As `Device.compile`, with the compiler that the device was opened with."""
+        self._check_thread()
+        if self._compiler is None:
+            raise DeviceError(Trouble.FAILED, "this fake device has no compiler")
+        return self._compiler(source)
+
     def close(self) -> None:
         """Ends the streams' threads."""
         for stream in self._streams:
@@ -212,6 +223,10 @@ class FakeDevice:
     def _check_thread(self) -> None:
         if threading.get_ident() != self._owner:
             raise DeviceError(Trouble.FAILED, "the device was used from a thread that doesn't own it")
+
+
+Compiler: TypeAlias = Callable[[str], Kernels]
+"""Makes kernels of CUDA C++, for the processor."""
 
 
 class _Memory:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,12 +10,14 @@ import numpy as np
 
 from server.inference.engines.library import EngineLibrary
 from server.inference.gpu.device import (
+    Argument,
     Bytes,
     DeviceBuffer,
     DeviceError,
     Event,
     Graph,
     HostBuffer,
+    Kernels,
     LoadedEngine,
     Stream,
     Trouble,
@@ -94,6 +96,15 @@ class PycudaDevice:
         """As `Device.load`."""
         return self._runtime.load(plan)
 
+    def compile(self, source: str) -> Kernels:
+        """As `Device.compile`; nvcc has to be installed."""
+        from pycuda.compiler import SourceModule
+
+        try:
+            return _Kernels(self._cuda, SourceModule(source, no_extern_c=True))
+        except Exception as error:  # CompileError, or whatever a missing nvcc raises
+            raise DeviceError(Trouble.FAILED, f"the kernels do not compile: {error}") from error
+
     def close(self) -> None:
         """Leaves the primary context."""
         with translated(self._cuda):
@@ -123,6 +134,26 @@ class _Memory:
 
     def free(self) -> None:
         self._allocation.free()
+
+
+class _Kernels:
+    def __init__(self, cuda: Any, module: Any) -> None:  # noqa: ANN401
+        self._cuda = cuda
+        self._module = module
+
+    def launch(
+        self,
+        name: str,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        arguments: Sequence[Argument],
+        stream: Stream,
+    ) -> None:
+        assert isinstance(stream, _Stream)
+        # pycuda takes addresses as numpy integers, and structures as arrays whose bytes are passed by value
+        passed = [np.intp(one) if type(one) is int else one for one in arguments]
+        with translated(self._cuda):
+            self._module.get_function(name)(*passed, grid=grid, block=block, stream=stream.stream)
 
 
 class _Stream:

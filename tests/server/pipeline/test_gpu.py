@@ -1,4 +1,4 @@
-"""The default models on a fake GPU: served at once, moved when their engines have passed, moved back when it is lost."""
+"""The default models on a fake GPU: served at once, moved when their engines have passed, back when it is lost."""
 
 from __future__ import annotations
 
