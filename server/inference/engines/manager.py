@@ -64,7 +64,7 @@ class EngineManager:
     """
 
     def __init__(self, builder: EngineBuilder, store: EngineStore, workload: Workload) -> None:
-        self._builder = builder
+        self.builder = builder
         self._store = store
         self._workload = workload
 
@@ -76,9 +76,9 @@ class EngineManager:
         """
         return EngineKey(
             weights_sha256=manifest.sha256,
-            library=self._builder.name,
-            library_version=self._builder.version,
-            target=self._builder.target_for(architecture),
+            library=self.builder.name,
+            library_version=self.builder.version,
+            target=self.builder.target_for(architecture),
             precision=precision,
             profiles=profiles_for(manifest.input, self._workload),
         )
@@ -140,9 +140,7 @@ class EngineManager:
         progress: Progress,
     ) -> Engine:
         started = time.monotonic()
-        plan = self._builder.build(
-            network, key.profiles, key.target, lambda step: progress(f"{manifest.model}: {step}")
-        )
+        plan = self.builder.build(network, key.profiles, key.target, lambda step: progress(f"{manifest.model}: {step}"))
         details = {
             "model": manifest.model,
             "built_at": datetime.now(UTC).isoformat(timespec="seconds"),

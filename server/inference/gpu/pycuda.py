@@ -150,10 +150,16 @@ class _Kernels:
         stream: Stream,
     ) -> None:
         assert isinstance(stream, _Stream)
-        # pycuda takes addresses as numpy integers, and structures as arrays whose bytes are passed by value
-        passed = [np.intp(one) if type(one) is int else one for one in arguments]
+        passed = [_passed(one) for one in arguments]
         with translated(self._cuda):
             self._module.get_function(name)(*passed, grid=grid, block=block, stream=stream.stream)
+
+
+def _passed(argument: Argument) -> Any:  # noqa: ANN401
+    """As pycuda takes it: numbers of numpy's, and a structure as the array of its bytes."""
+    if isinstance(argument, bytes):
+        return np.frombuffer(argument, np.uint8)
+    return argument if isinstance(argument, np.int32) else np.uintp(argument)
 
 
 class _Stream:

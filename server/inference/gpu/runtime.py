@@ -9,6 +9,7 @@ from pathlib import Path
 from server.errors import ModelError
 from server.inference.backend import Backend
 from server.inference.engines.builder import Progress, TensorRtBuilder
+from server.inference.engines.key import EngineKey
 from server.inference.engines.library import find_library
 from server.inference.engines.manager import EngineManager
 from server.inference.engines.profiles import Workload
@@ -92,6 +93,16 @@ class Gpu:
             candidate.close()
             raise
         return candidate, finding
+
+    def unjudged(self, manifest: Manifest, weights: bytes, key: EngineKey) -> Backend:
+        """A model on the GPU that nobody compares with anything: for measurements.
+
+        Raises:
+            ModelError: what `EngineManager.obtain` raises.
+            InferenceError: ENGINE_NOT_LOADED, DEVICE_LOST.
+        """
+        engine = self.manager.obtain(manifest, weights, key, progress=lambda _step: None)
+        return GpuBackend(manifest, engine, self.worker)
 
     def close(self) -> None:
         """Leaves the GPU, after its networks were closed."""

@@ -130,12 +130,12 @@ class GpuWorker:
         Raises:
             InferenceError: ENGINE_NOT_LOADED, DEVICE_LOST, BACKEND_CLOSED.
         """
-        return self._do(lambda device: Network(device, plan, profiles))
+        return self.do(lambda device: Network(device, plan, profiles))
 
     def unload(self, network: Network) -> None:
         """Gives the memory of a network back, after what is on its way; of no effect once the device is lost."""
         if not self.lost and not self._closed:
-            self._do(lambda _device: network.close())
+            self.do(lambda _device: network.close())
 
     def free_bytes(self) -> int:
         """Memory of the device that nobody holds.
@@ -143,7 +143,7 @@ class GpuWorker:
         Raises:
             InferenceError: DEVICE_LOST, BACKEND_CLOSED.
         """
-        return self._do(lambda device: device.free_bytes())
+        return self.do(lambda device: device.free_bytes())
 
     def run(self, network: Network, batch: Tensor) -> Tensors:
         """The outputs for a batch (N, 3, H, W) float32 of any length whose size a profile takes.
@@ -163,8 +163,12 @@ class GpuWorker:
                 self._jobs.put(None)
         self._thread.join()
 
-    def _do(self, work: Callable[[Device], Answer]) -> Answer:
-        """Runs something in the worker's thread, after the batches that wait, with nothing on its way."""
+    def do(self, work: Callable[[Device], Answer]) -> Answer:
+        """What `work` answers when the worker's thread runs it, after the batches that wait, with nothing on its way.
+
+        Raises:
+            InferenceError: ENGINE_NOT_LOADED for a DeviceError, DEVICE_LOST, BACKEND_CLOSED.
+        """
         done: Future[Answer] = Future()
 
         def job() -> None:
