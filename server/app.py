@@ -103,10 +103,12 @@ async def serve(settings: Settings) -> None:
     port = _bind(server, settings.listen)
     await server.start()
     try:
-        async with _parts(settings, metrics, _Watch(metrics, health)) as parts:
+        watch = GpuWatch(metrics, health)
+        async with _parts(settings, metrics, watch) as parts:
             _add_services(late, parts)
             late.open()
-            await health.serving()
+            if not watch.failed:
+                await health.serving()
             host = settings.listen.rpartition(":")[0]
             _log.info("listening on %s:%d", host, port, extra={"port": port})
             await stopping.wait()
@@ -166,7 +168,7 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
 
 
 @asynccontextmanager
-async def _parts(settings: Settings, metrics: Metrics, watch: _Watch) -> AsyncIterator[Parts]:
+async def _parts(settings: Settings, metrics: Metrics, watch: GpuWatch) -> AsyncIterator[Parts]:
     """Everything behind the port, loaded; closed again in the reverse order."""
     loop = asyncio.get_running_loop()
     cores = os.cpu_count() or 1
@@ -189,13 +191,18 @@ async def _parts(settings: Settings, metrics: Metrics, watch: _Watch) -> AsyncIt
         yield Parts(settings, loaded, galleries, frames, writes, metrics, Streams(settings.max_streams, books))
 
 
-class _Watch:
-    """Tells metrics and health what becomes of the GPU. Made in the event loop, told from any thread."""
+class GpuWatch:
+    """Tells metrics and health what becomes of the GPU. Made in the event loop, told from any thread.
+
+    Attributes:
+        failed: whether a model has nothing left that runs it.
+    """
 
     def __init__(self, metrics: Metrics, health: Health) -> None:
         self._metrics = metrics
         self._health = health
         self._loop = asyncio.get_running_loop()
+        self.failed = False
 
     def told(self, role: Role, status: Status) -> None:
         """What runs a model has changed."""
@@ -203,10 +210,11 @@ class _Watch:
             self._metrics.backends.labels(role.value, standing.value).set(standing is status.standing)
         _log.info("%s on %s", role.value, status.name, extra={"why": status.why})
         if status.standing is Standing.LOST and not status.serving:
+            self.failed = True
             asyncio.run_coroutine_threadsafe(self._health.not_serving(), self._loop)
 
 
-def _gpu_choice(settings: Settings, watch: _Watch) -> GpuChoice:
+def _gpu_choice(settings: Settings, watch: GpuWatch) -> GpuChoice:
     workload = workload_for(detect_side=settings.detect_side, max_batch=settings.max_batch)
     return GpuChoice(
         open=lambda: Gpu.open(settings.engines_dir, workload),
@@ -215,7 +223,7 @@ def _gpu_choice(settings: Settings, watch: _Watch) -> GpuChoice:
     )
 
 
-def _load_models(settings: Settings, cores: int, ran: Ran, watch: _Watch) -> LoadedVision:
+def _load_models(settings: Settings, cores: int, ran: Ran, watch: GpuWatch) -> LoadedVision:
     share = share_out(cores, threads=settings.threads, lanes=settings.lanes)
     choice = ModelChoice(
         models_dir=settings.models_dir,

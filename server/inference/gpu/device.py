@@ -157,8 +157,8 @@ class LoadedEngine(Protocol):
         """Memory that a run with shapes of this profile computes in."""
         ...
 
-    def context(self, profile: int, shape: Shape) -> ExecutionContext:
-        """The engine for one input shape, which the profile takes."""
+    def context(self, profile: int, shape: Shape, stream: Stream) -> ExecutionContext:
+        """The engine for one input shape, which the profile takes; it is made ready in a stream."""
         ...
 
     def free(self) -> None:

@@ -337,8 +337,8 @@ class _Engine:
     def scratch_bytes(self, profile: int) -> int:
         return 1024 * (1 + profile)
 
-    def context(self, profile: int, shape: Shape) -> ExecutionContext:
-        del profile
+    def context(self, profile: int, shape: Shape, stream: Stream) -> ExecutionContext:
+        del profile, stream
         return _Context(self, shape)
 
     def free(self) -> None:

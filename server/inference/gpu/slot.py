@@ -150,7 +150,7 @@ class Slot:
             self._prepared.move_to_end(shape)
             return known
         self._make_room(self._engine.scratch_bytes(profile))
-        context = self._engine.context(profile, shape)
+        context = self._engine.context(profile, shape, self._stream)
         for index, wanted in enumerate((shape, *context.output_shapes)):
             self._grow(index, math.prod(wanted) * _FLOAT_BYTES)
         source, *outputs = (pair.device for pair in self._held())

@@ -64,13 +64,13 @@ class TensorRtEngine:
         """As `LoadedEngine.scratch_bytes`."""
         return int(self._engine.get_device_memory_size_for_profile_v2(profile))
 
-    def context(self, profile: int, shape: Shape) -> ExecutionContext:
+    def context(self, profile: int, shape: Shape, stream: Stream) -> ExecutionContext:
         """As `LoadedEngine.context`."""
         self._said.clear()
         context, capturable = self._created()
         if context is None:
             raise error_of("no execution context", self._said)
-        return _Context(context, self, (profile, shape), capturable=capturable)
+        return _Context(context, self, (profile, shape, stream), capturable=capturable)
 
     def free(self) -> None:
         """As `LoadedEngine.free`."""
@@ -102,16 +102,16 @@ class _Context:
         self,
         context: Any,  # noqa: ANN401
         engine: TensorRtEngine,
-        case: tuple[int, Shape],
+        case: tuple[int, Shape, Stream],
         *,
         capturable: bool,
     ) -> None:
-        profile, shape = case
+        profile, shape, stream = case
         self.capturable = capturable
         self._context = context
         self._engine = engine
-        # Stream 0: the switch is done before anything is put into a stream of our own.
-        if not context.set_optimization_profile_async(profile, 0) or not context.set_input_shape(
+        # In the very stream in which it will run: others don't wait for the switch.
+        if not context.set_optimization_profile_async(profile, stream.handle) or not context.set_input_shape(
             engine.inputs[0], shape
         ):
             raise engine.error(f"the shape {shape} is refused in profile {profile}")

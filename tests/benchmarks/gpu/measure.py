@@ -99,8 +99,8 @@ def matrix_ceiling(
 
     def multiply(device: Device) -> float:
         engine = device.load(plan)
-        context = engine.context(0, shape)
         stream = device.stream()
+        context = engine.context(0, shape, stream)
         source, output = device.memory(256), device.memory(256)
         scratch = device.memory(max(256, engine.scratch_bytes(0)))
         context.bind(source, [output], scratch)
