@@ -39,8 +39,8 @@ template <typename Body> static void everywhere(const unsigned *shape, Body body
     for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x) body();
 }
 extern "C" void loop_letterbox(const unsigned *shape, const unsigned char *a, int b, int c, float *d, int e, int f,
-                               int g, int h, Pixels i) {
-    everywhere(shape, [&] { letterbox(a, b, c, d, e, f, g, h, i); });
+                               int g, int h, int i, int j, Pixels k) {
+    everywhere(shape, [&] { letterbox(a, b, c, d, e, f, g, h, i, j, k); });
 }
 extern "C" void loop_warp(const unsigned *shape, const unsigned char *a, int b, int c, const float *d, float *e, int f,
                           int g, Pixels h) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from server.models import tiny
 
 ORACLE = {"embedder": tiny.embedder_outputs, "detector": tiny.detector_outputs}
 SHAPE = {"embedder": (3, tiny.SIDE, tiny.SIDE), "detector": (3, 16, 24)}
-TOLERANCE = {"openvino-bf16": 2e-2}
+TOLERANCE = {"openvino-bf16": 2e-2, "tensorrt-fp16": 2e-2}
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +221,10 @@ def test_a_closed_backend_says_so_and_may_be_closed_again(backend, network):
 
 def test_the_name_says_library_device_and_precision(implementation, network, folders):
     backend = open_backend(implementation, folders[network], ORACLE[network])
+    if implementation.startswith("tensorrt"):
+        precision = "f16" if implementation.endswith("fp16") else "f32"
+        assert re.fullmatch(rf"tensorrt(-rtx)?-sm[0-9]+\+?-{precision}", backend.name)
+        return
     assert (
         backend.name
         == {

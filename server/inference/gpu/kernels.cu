@@ -39,15 +39,28 @@ __device__ void put(float *input, size_t plane, size_t place, const float *bgr, 
     }
 }
 
-// The image shrunk to inner_width x inner_height in the top left of the input, black (value 0) around it.
+// The image shrunk to inner_width x inner_height in the top left of the input, black (value 0) around it: means over the
+// cells of a grid, which is the image or what is left of it after halving, and bilinear between them, edges repeated.
 extern "C" __global__ void letterbox(const unsigned char *image, int width, int height, float *input, int input_width,
-                                     int input_height, int inner_width, int inner_height, Pixels pixels) {
+                                     int input_height, int inner_width, int inner_height, int grid_width,
+                                     int grid_height, Pixels pixels) {
     int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= input_width || y >= input_height) return;
     float bgr[3] = {0.0f, 0.0f, 0.0f};
     if (x < inner_width && y < inner_height) {
-        float across = (float)width / inner_width, down = (float)height / inner_height;
-        area_mean(image, width, height, x * across, (x + 1) * across, y * down, (y + 1) * down, bgr);
+        float u = (x + 0.5f) * grid_width / inner_width - 0.5f, v = (y + 0.5f) * grid_height / inner_height - 0.5f;
+        float left = floorf(u), top = floorf(v), right_share = u - left, bottom_share = v - top;
+        float across = (float)width / grid_width, down = (float)height / grid_height;
+        for (int tap = 0; tap < 4; ++tap) {
+            float weight = ((tap & 1) ? right_share : 1.0f - right_share) * ((tap >> 1) ? bottom_share : 1.0f - bottom_share);
+            if (weight <= 0.0f) continue;
+            int column = min(max((int)left + (tap & 1), 0), grid_width - 1);
+            int row = min(max((int)top + (tap >> 1), 0), grid_height - 1);
+            float mean[3];
+            area_mean(image, width, height, column * across, (column + 1) * across, row * down, (row + 1) * down, mean);
+            for (int channel = 0; channel < 3; ++channel) bgr[channel] += weight * mean[channel];
+        }
+        for (int channel = 0; channel < 3; ++channel) bgr[channel] = rintf(bgr[channel]);
     }
     put(input, (size_t)input_width * input_height, (size_t)y * input_width + x, bgr, pixels);
 }

@@ -34,12 +34,14 @@ class Canvas:
         height: of the input, pixels.
         inner_width: of the shrunk frame in its top left corner, pixels.
         inner_height: of the shrunk frame, pixels.
+        grid: (width, height) of the frame when it was halved as often as it goes (`server.vision.preprocess.halved`).
     """
 
     width: int
     height: int
     inner_width: int
     inner_height: int
+    grid: tuple[int, int]
 
 
 class GpuPreprocessor:
@@ -83,7 +85,7 @@ class GpuPreprocessor:
         """The frame as a detector's input, (1, 3, canvas.height, canvas.width) float32, into `target`."""
         arguments: tuple[Argument, ...] = (
             self._frame().address, *_ints(*self._size), target.address,
-            *_ints(canvas.width, canvas.height, canvas.inner_width, canvas.inner_height), _packed(pixels),
+            *_ints(canvas.width, canvas.height, canvas.inner_width, canvas.inner_height, *canvas.grid), _packed(pixels),
         )  # fmt: skip
         self._kernels.launch("letterbox", _grid(canvas.width, canvas.height, 1), _BLOCK, arguments, self._stream)
 
