@@ -48,11 +48,11 @@ def test_batches_come_in_a_few_shapes_whatever_their_length(backend, record):
 def test_a_batch_longer_than_the_engine_takes_goes_in_parts_and_comes_back_in_order(backend, record):
     batch = crops(55)
     assert_right(backend.run(batch), batch)
-    assert [shape[0] for shape in record.shapes] == [16, 16, 16, 8]
+    assert sorted(shape[0] for shape in record.shapes) == [8, 16, 16, 16]
 
 
 def test_one_batch_is_on_its_way_while_another_is_computed(backend, record, faults):
-    faults.enqueued = lambda _batch: time.sleep(0.01)
+    faults.enqueued = lambda _batch: time.sleep(0.05)
     batch = crops(64)
     assert_right(backend.run(batch), batch)
     assert record.most_at_once == 2
@@ -252,7 +252,7 @@ def test_a_closed_worker_finishes_what_it_has_and_takes_no_more(model, engine, f
     backend = GpuBackend(model("embedder")[0], engine("embedder"), worker)
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(backend.run, crops(16, seed)) for seed in range(4)]
-        time.sleep(0.01)
+        time.sleep(0.05)
         worker.close()
         for seed, future in enumerate(futures):
             error = future.exception()
