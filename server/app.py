@@ -28,12 +28,17 @@ from server.identity.gallery import Galleries
 from server.identity.match import threshold_for
 from server.identity.track import TrackRule
 from server.inference.cores import share_out
+from server.inference.engines.profiles import workload_for
+from server.inference.gpu.runtime import Gpu
 from server.inference.load import Runtime
+from server.inference.standby import Fallback, Standing, Status
+from server.models.probes import Role
 from server.pipeline.decoder import DecoderLimits, decoders
 from server.pipeline.enrol import EnrolmentRule
 from server.pipeline.enrolment import Enroller
 from server.pipeline.flow import Flow, FlowRule
 from server.pipeline.followed import NobodyWatches
+from server.pipeline.gpu import GpuChoice
 from server.pipeline.load import LoadedVision, ModelChoice, Ran, load_vision
 from server.pipeline.naming import RecognitionRule
 from server.pipeline.packets import PacketPictures
@@ -108,10 +113,12 @@ async def serve(settings: Settings, *, seat: Seat | None = None, ready: Callable
     listens_first = seat is None or seat.listens_first
     port = await _listen(server, address) if listens_first else 0
     try:
-        async with _parts(settings, metrics, seat) as parts:
+        watch = GpuWatch(metrics, health)
+        async with _parts(settings, metrics, watch, seat) as parts:
             _add_services(late, parts)
             late.open()
-            await health.serving()
+            if not watch.failed:
+                await health.serving()
             if not listens_first:
                 await _listen(server, address)
             if seat is None:
@@ -179,7 +186,7 @@ async def _listen(server: grpc.aio.Server, address: str) -> int:
 
 
 @asynccontextmanager
-async def _parts(settings: Settings, metrics: Metrics, seat: Seat | None) -> AsyncIterator[Parts]:
+async def _parts(settings: Settings, metrics: Metrics, watch: GpuWatch, seat: Seat | None) -> AsyncIterator[Parts]:
     """Everything behind the port, loaded; closed again in the reverse order."""
     loop = asyncio.get_running_loop()
     cores = _cores(settings)
@@ -188,7 +195,7 @@ async def _parts(settings: Settings, metrics: Metrics, seat: Seat | None) -> Asy
     with ExitStack() as undo:
         frames = undo.enter_context(ThreadPoolExecutor(_frame_threads(settings), "frame"))
         writes = undo.enter_context(ThreadPoolExecutor(16, "gallery"))
-        loaded = await loop.run_in_executor(frames, _load_models, settings, cores, books.ran)
+        loaded = await loop.run_in_executor(frames, _load_models, settings, cores, books.ran, watch)
         undo.callback(loaded.close)
         fingerprint, dimension = loaded.vision.fingerprint, loaded.vision.embedder.dimension
         galleries = await loop.run_in_executor(
@@ -213,7 +220,39 @@ def _joined(settings: Settings, seat: Seat | None) -> tuple[DataDirectory, Membe
     return DataDirectory.joined(settings.data_dir, seat.lock), member
 
 
-def _load_models(settings: Settings, cores: int, ran: Ran) -> LoadedVision:
+class GpuWatch:
+    """Tells metrics and health what becomes of the GPU. Made in the event loop, told from any thread.
+
+    Attributes:
+        failed: whether a model has nothing left that runs it.
+    """
+
+    def __init__(self, metrics: Metrics, health: Health) -> None:
+        self._metrics = metrics
+        self._health = health
+        self._loop = asyncio.get_running_loop()
+        self.failed = False
+
+    def told(self, role: Role, status: Status) -> None:
+        """What runs a model has changed."""
+        for standing in Standing:
+            self._metrics.backends.labels(role.value, standing.value).set(standing is status.standing)
+        _log.info("%s on %s", role.value, status.name, extra={"why": status.why})
+        if status.standing is Standing.LOST and not status.serving:
+            self.failed = True
+            asyncio.run_coroutine_threadsafe(self._health.not_serving(), self._loop)
+
+
+def _gpu_choice(settings: Settings, watch: GpuWatch) -> GpuChoice:
+    workload = workload_for(detect_side=settings.detect_side, max_batch=settings.max_batch)
+    return GpuChoice(
+        open=lambda: Gpu.open(settings.engines_dir, workload),
+        fallback=Fallback(settings.gpu_fallback),
+        told=watch.told,
+    )
+
+
+def _load_models(settings: Settings, cores: int, ran: Ran, watch: GpuWatch) -> LoadedVision:
     share = share_out(cores, threads=settings.threads, lanes=settings.lanes)
     choice = ModelChoice(
         models_dir=settings.models_dir,
@@ -226,6 +265,7 @@ def _load_models(settings: Settings, cores: int, ran: Ran) -> LoadedVision:
         max_batch=settings.max_batch,
         detect_side=settings.detect_side,
         max_delay_s=settings.max_queue_delay_ms / 1e3,
+        gpu=_gpu_choice(settings, watch),
     )
     loaded = load_vision(choice, say=lambda model: _log.info("loaded %s", model), ran=ran)
     if not loaded.operating_points:
@@ -292,6 +332,7 @@ def _add_services(late: LateServices, parts: Parts) -> None:
         uptime_ns=lambda: time.monotonic_ns() - started_ns,
         open_streams=lambda: parts.streams.open,
         books=parts.streams.books,
+        models=lambda: [wire.model_message(model) for model in parts.loaded.models],
     )
     # The generated functions are typed for a server; they call two methods that LateServices has as well.
     server = cast("grpc.aio.Server", late)
@@ -350,7 +391,6 @@ def _info(parts: Parts, limits: ImageLimits) -> server_pb2.GetServerInfoResponse
     ).set(1)
     return server_pb2.GetServerInfoResponse(
         version=version("facestream"),
-        models=[wire.model_message(model) for model in parts.loaded.models],
         fingerprint=vision.fingerprint,
         limits=server_pb2.ServerLimits(
             image_bytes=limits.max_bytes,

@@ -58,11 +58,19 @@ class Settings(BaseSettings):
         description="detector that places the landmarks of found faces anew before alignment; empty for none",
     )
     embedder: str = Field("sface/2021dec", description="model that embeds faces")
-    runtime: Literal["auto", "onnxruntime", "openvino", "openvino-bf16"] = Field(
+    runtime: Literal[
+        "auto", "onnxruntime", "openvino", "openvino-bf16", "tensorrt", "tensorrt-fp16", "tensorrt-int8"
+    ] = Field(
         "auto",
         description="what runs the networks: auto gives each the fastest here that answers what ONNX Runtime in "
         "float32 answers, as `facestream-models runtimes` shows; or onnxruntime (anywhere), openvino (x86), "
-        "openvino-bf16 (processors with AVX-512 BF16 or AMX) for all",
+        "openvino-bf16 (processors with AVX-512 BF16 or AMX) for all; or tensorrt, tensorrt-fp16, tensorrt-int8 on an "
+        "NVIDIA GPU, with auto's choice serving until the engines are there, as docs/gpu.md says",
+    )
+    engines_dir: Path = Field(Path("engines"), description="folder of the engines that are built for a GPU")
+    gpu_fallback: Literal["cpu", "fail"] = Field(
+        "cpu",
+        description="when the GPU is lost: cpu serves on, more slowly; fail answers errors and says NOT_SERVING",
     )
     threads: int = Field(
         0, ge=0, le=512, description="threads of one network; 0 means the cores shared out among lanes"

@@ -166,6 +166,12 @@ class Metrics:
             multiprocess_mode="mostrecent",
             registry=self.registry,
         )
+        self.backends = Gauge(
+            "facestream_gpu_backend",
+            "1 for how each model stands with its GPU: preparing, live, refused or lost. Absent without a GPU runtime.",
+            ["kind", "standing"],
+            registry=self.registry,
+        )
         self.build = Gauge(
             "facestream_build_info",
             "Always 1; what runs where.",

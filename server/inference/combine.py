@@ -47,16 +47,30 @@ class CombiningBackend:
         lanes: batches that the backend runs at once.
         max_delay_s: how long an idle lane waits for a batch to fill up. 0 where batches cost as much as their images,
             as on a CPU; a few milliseconds where a large batch costs little more than a small one, as on a GPU.
+        in_buckets: whether batches are cut and filled up to a few lengths; not for a backend that does it by itself.
     """
 
-    def __init__(self, backend: Backend, *, max_batch: int, lanes: int = 1, max_delay_s: float = 0.0) -> None:
-        self.name = backend.name
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        max_batch: int,
+        lanes: int = 1,
+        max_delay_s: float = 0.0,
+        in_buckets: bool = True,
+    ) -> None:
         self._backend = backend
         self._max_batch = max_batch
+        self._in_buckets = in_buckets
         self._changed = threading.Condition()
         self._waiting: list[_Call] = []
         self._free = lanes
         self._max_delay_s = max_delay_s
+
+    @property
+    def name(self) -> str:
+        """As that of the backend beneath, which may change."""
+        return self._backend.name
 
     def run(self, batch: NDArray[np.float32]) -> Tensors:
         """As `Backend.run`, before all patient calls that wait."""
@@ -147,7 +161,7 @@ class CombiningBackend:
 
     def _run_joined(self, calls: Sequence[_Call]) -> None:
         joined = calls[0].batch if len(calls) == 1 else np.concatenate([call.batch for call in calls])
-        outputs = run_in_buckets(self._backend, joined)
+        outputs = run_in_buckets(self._backend, joined) if self._in_buckets else self._backend.run(joined)
         start = 0
         for call in calls:
             end = start + len(call.batch)

@@ -20,9 +20,13 @@ class CountedBackend:
     """
 
     def __init__(self, backend: Backend, ran: Ran) -> None:
-        self.name = backend.name
         self._backend = backend
         self._ran = ran
+
+    @property
+    def name(self) -> str:
+        """As that of the backend beneath, which may change."""
+        return self._backend.name
 
     def run(self, batch: Tensor) -> tuple[Tensor, ...]:
         """As `Backend.run`."""

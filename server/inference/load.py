@@ -22,6 +22,14 @@ class Runtime(Enum):
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
     OPENVINO_BF16 = "openvino-bf16"
+    TENSORRT = "tensorrt"
+    TENSORRT_FP16 = "tensorrt-fp16"
+    TENSORRT_INT8 = "tensorrt-int8"
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs engines on a GPU."""
+        return self in (Runtime.TENSORRT, Runtime.TENSORRT_FP16, Runtime.TENSORRT_INT8)
 
     @property
     def precision(self) -> Precision:
@@ -32,7 +40,7 @@ class Runtime(Enum):
         """
         if self is Runtime.AUTO:
             raise _undecided()
-        return Precision.BFLOAT16 if self is Runtime.OPENVINO_BF16 else Precision.FLOAT32
+        return _REDUCED.get(self, Precision.FLOAT32)
 
     @staticmethod
     def parse(text: str) -> Runtime:
@@ -49,6 +57,12 @@ class Runtime(Enum):
                 "RUNTIME_UNKNOWN", f"{text[:100]!r} is no runtime; choose one of {names}"
             ) from error
 
+
+_REDUCED = {
+    Runtime.OPENVINO_BF16: Precision.BFLOAT16,
+    Runtime.TENSORRT_FP16: Precision.FLOAT16,
+    Runtime.TENSORRT_INT8: Precision.INT8,
+}
 
 REFERENCE = Runtime.ONNXRUNTIME
 """What the others are compared with: it runs on every processor, in float32."""
@@ -77,7 +91,8 @@ def load_backend(folder: Path, *, runtime: Runtime, threads: int, lanes: int = 1
 
     Raises:
         ModelError: when the folder is missing, damaged or not what its manifest says.
-        ConflictError: PRECISION_UNSUPPORTED when this processor can't do what `runtime` asks.
+        ConflictError: PRECISION_UNSUPPORTED when this processor can't do what `runtime` asks, ENGINE_LIBRARY_MISSING,
+            CUDA_LIBRARY_MISSING or GPU_MISSING when it asks for a GPU and there is none that can be used.
         InvalidInputError: THREADS_INVALID when `threads` is below 1, RUNTIME_UNDECIDED for AUTO.
     """
     if threads < 1:
@@ -100,6 +115,10 @@ def open_backend(manifest: Manifest, weights: bytes, runtime: Runtime, *, thread
             from server.inference.openvino import OpenVinoBackend
 
             return OpenVinoBackend(manifest, weights, precision=runtime.precision, threads=threads, lanes=lanes)
+        case Runtime.TENSORRT | Runtime.TENSORRT_FP16 | Runtime.TENSORRT_INT8:
+            from server.inference.gpu.runtime import open_alone
+
+            return open_alone(manifest, weights, runtime.precision)
 
 
 def _undecided() -> InvalidInputError:

@@ -12,10 +12,11 @@ import typer
 from server.errors import FacestreamError, NotFoundError
 from server.inference.cores import share_out
 from server.inference.load import Runtime
-from server.inference.manifest import MANIFEST_FILE, load_manifest
+from server.inference.manifest import load_manifest
+from server.models import engine_cli
 from server.models.catalogue import CATALOGUE, Entry, find
 from server.models.fetch import State, fetch, folder_of, state
-from server.models.folders import installed, locate
+from server.models.folders import folder_named, installed
 from server.models.report import Output, Row, Talk, manifest_rows, print_rows, runtime_rows
 from server.models.verify import verify
 
@@ -43,6 +44,9 @@ RuntimeOption = Annotated[
 
 DEFAULT_DIR = Path("models")
 DETECT_SIDE = 640
+
+
+app.add_typer(engine_cli.app, name="engine")
 
 
 @app.command("list")
@@ -125,7 +129,7 @@ def show_model(
 
     Example: facestream-models show sface --output json
     """
-    manifest = load_manifest(_folder(models_dir, name))
+    manifest = load_manifest(folder_named(models_dir, name))
     if output is Output.JSON:
         typer.echo(manifest.model_dump_json(by_alias=True, indent=2))
     else:
@@ -148,7 +152,7 @@ def verify_models(
         raise NotFoundError(
             "MODEL_UNKNOWN", f"no model is installed in {models_dir}; `facestream-models fetch --all` gets the defaults"
         )
-    folders = [(name, _folder(models_dir, name)) for name in targets]
+    folders = [(name, folder_named(models_dir, name)) for name in targets]
     with Talk() as talk:
         rows = []
         for name, folder in folders:
@@ -200,7 +204,7 @@ def show_runtimes(  # noqa: PLR0913 - an option each
     """
     from server.models.runtimes import RuntimeChooser, roles_of
 
-    targets = [(name, _folder(models_dir, name)) for name in names or installed(models_dir)]
+    targets = [(name, folder_named(models_dir, name)) for name in names or installed(models_dir)]
     cores = share_out(os.cpu_count() or 1, threads=threads, lanes=lanes)
     chooser = RuntimeChooser(models_dir, cores, detect_side=detect_side, afresh=again)
     rows: list[Row] = []
@@ -210,13 +214,6 @@ def show_runtimes(  # noqa: PLR0913 - an option each
                 talk.step(f"{name}: judging and measuring as {role.value}")
                 rows += runtime_rows(name, role.value, chooser.choose(folder, role))
     print_rows(rows, output)
-
-
-def _folder(models_dir: Path, name: str) -> Path:
-    """The folder that is meant: a path to one, or an installed model's name."""
-    if (Path(name) / MANIFEST_FILE).is_file():
-        return Path(name)
-    return locate(models_dir, name)
 
 
 def main() -> None:

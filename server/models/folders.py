@@ -14,6 +14,18 @@ def installed(models_dir: Path) -> tuple[str, ...]:
     return tuple(sorted(path.as_posix() for path in found))
 
 
+def folder_named(models_dir: Path, name: str) -> Path:
+    """The folder that is meant: a path to one, or an installed model's name.
+
+    Raises:
+        NotFoundError: MODEL_UNKNOWN when it isn't installed.
+        ModelError: MODEL_AMBIGUOUS when NAME has several versions.
+    """
+    if (Path(name) / MANIFEST_FILE).is_file():
+        return Path(name)
+    return locate(models_dir, name)
+
+
 def locate(models_dir: Path, name: str) -> Path:
     """The folder of the model NAME/VERSION, or NAME when one version of it is installed.
 

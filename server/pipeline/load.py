@@ -17,8 +17,10 @@ from server.inference.cores import Cores
 from server.inference.counted import CountedBackend
 from server.inference.load import Runtime, load_backend
 from server.inference.manifest import Kind, Manifest
+from server.inference.standby import StandbyBackend
 from server.models.probes import Role
 from server.models.runtimes import RuntimeChooser
+from server.pipeline.gpu import GpuChoice, GpuModels
 from server.pipeline.vision import Detector, Embedder, FaceVision, Landmarker, fingerprint_of
 from server.vision.detect import DetectionRule
 from server.vision.quality import QualityScale
@@ -44,6 +46,7 @@ class ModelChoice:
         max_batch: images that one network runs together at most.
         max_delay_s: how long an idle network waits for a batch to fill up.
         detect_side: longer side to which images shrink for detection, pixels.
+        gpu: how a GPU is used; needed when `runtime` asks for one.
     """
 
     models_dir: Path
@@ -56,6 +59,7 @@ class ModelChoice:
     max_batch: int
     detect_side: int
     max_delay_s: float = 0.0
+    gpu: GpuChoice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +71,20 @@ class LoadedModel:
         backend: what runs it.
         role: what it does.
         decision: how its runtime was chosen; None when it was named by the user.
+        standby: the backend beneath, where one on the CPU stands in for one on a GPU.
     """
 
     manifest: Manifest
     backend: CombiningBackend
     role: Role
     decision: Decision | None = None
+    standby: StandbyBackend | None = None
 
     @property
     def why(self) -> str:
         """Why this backend runs it, in words."""
+        if self.standby is not None:
+            return self.standby.status.why
         return "named in the settings" if self.decision is None else self.decision.why
 
 
@@ -89,17 +97,21 @@ class LoadedVision:
         operating_points: of the embedder; none when they were never measured.
         calibration: of the embedder; None when it was never fitted.
         models: all of them, for information and for closing.
+        gpu: what they run on; None when they run on the CPU.
     """
 
     vision: FaceVision
     operating_points: tuple[OperatingPoint, ...]
     calibration: Calibration | None
     models: tuple[LoadedModel, ...]
+    gpu: GpuModels | None = None
 
     def close(self) -> None:
-        """Releases the networks."""
+        """Releases the networks, then the GPU."""
         for model in self.models:
             model.backend.close()
+        if self.gpu is not None:
+            self.gpu.close()
 
 
 def _uncounted(network: str, images: int, spent_ns: int) -> None:
@@ -116,10 +128,28 @@ def load_vision(choice: ModelChoice, *, say: Callable[[str], None], ran: Ran = _
 
     Raises:
         ModelError: a model is missing, damaged or of the wrong kind.
+        ConflictError: the runtime can't be had on this machine.
     """
-    detector = _load(choice, choice.detector, Role.DETECTOR, ran)
-    embedder = _load(choice, choice.embedder, Role.EMBEDDER, ran)
-    landmarker = _load(choice, choice.landmarker, Role.LANDMARKER, ran) if choice.landmarker else None
+    gpu = None
+    if choice.gpu is not None and choice.runtime.on_gpu:
+        gpu = GpuModels(choice.gpu, choice.runtime.precision, detect_side=choice.detect_side)
+    try:
+        return _load_all(choice, partial(_load, choice, gpu, ran), gpu, say)
+    except BaseException:
+        if gpu is not None:
+            gpu.close()
+        raise
+
+
+def _load_all(
+    choice: ModelChoice,
+    load: Callable[[str, Role], LoadedModel],
+    gpu: GpuModels | None,
+    say: Callable[[str], None],
+) -> LoadedVision:
+    detector = load(choice.detector, Role.DETECTOR)
+    embedder = load(choice.embedder, Role.EMBEDDER)
+    landmarker = load(choice.landmarker, Role.LANDMARKER) if choice.landmarker else None
     models = tuple(model for model in (detector, landmarker, embedder) if model is not None)
     for model in models:
         say(f"{model.role.value} {model.manifest.model} on {model.backend.name}: {model.why}")
@@ -132,7 +162,7 @@ def load_vision(choice: ModelChoice, *, say: Callable[[str], None], ran: Ran = _
         fingerprint=_fingerprint(models),
     )
     _warm(vision, choice)
-    return LoadedVision(vision, embedder.manifest.operating_points(), embedder.manifest.calibration(), models)
+    return LoadedVision(vision, embedder.manifest.operating_points(), embedder.manifest.calibration(), models, gpu)
 
 
 def _fingerprint(models: Sequence[LoadedModel]) -> str:
@@ -143,18 +173,26 @@ def _fingerprint(models: Sequence[LoadedModel]) -> str:
     return fingerprint_of(*parts)
 
 
-def _load(choice: ModelChoice, model: str, role: Role, ran: Ran) -> LoadedModel:
+def _load(choice: ModelChoice, gpu: GpuModels | None, ran: Ran, model: str, role: Role) -> LoadedModel:
     folder, runtime, decision = choice.models_dir / model, choice.runtime, None
-    if runtime is Runtime.AUTO:
+    if runtime is Runtime.AUTO or gpu is not None:
         cores = Cores(choice.threads, choice.lanes)
         decision = RuntimeChooser(choice.models_dir, cores, detect_side=choice.detect_side).choose(folder, role)
         runtime = decision.runtime
     manifest, backend = load_backend(folder, runtime=runtime, threads=choice.threads, lanes=choice.lanes)
+    standby = None
+    if gpu is not None:
+        standby = gpu.move(folder, role, backend)
+        backend = standby
     counted = CountedBackend(backend, partial(ran, role.value))
     combining = CombiningBackend(
-        counted, max_batch=choice.max_batch, lanes=choice.lanes, max_delay_s=choice.max_delay_s
+        counted,
+        max_batch=choice.max_batch,
+        lanes=choice.lanes,
+        max_delay_s=choice.max_delay_s,
+        in_buckets=standby is None,
     )
-    return LoadedModel(manifest, combining, role, decision)
+    return LoadedModel(manifest, combining, role, decision, standby)
 
 
 def detector_of(model: LoadedModel, longest_side: int) -> Detector:

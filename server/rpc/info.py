@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -20,6 +20,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         uptime_ns: since the start.
         open_streams: now.
         books: how busy it is.
+        models: what runs which model now; those in `fixed` when None.
     """
 
     def __init__(
@@ -29,11 +30,13 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         uptime_ns: Callable[[], int],
         open_streams: Callable[[], int],
         books: ServerBooks,
+        models: Callable[[], Sequence[server_pb2.ModelInfo]] | None = None,
     ) -> None:
         self._fixed = fixed
         self._uptime_ns = uptime_ns
         self._open_streams = open_streams
         self._books = books
+        self._models = models
 
     async def GetServerInfo(  # noqa: N802 - the name in the API
         self, request: server_pb2.GetServerInfoRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -44,6 +47,9 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         answer.CopyFrom(self._fixed)
         answer.uptime.CopyFrom(wire.duration(self._uptime_ns()))
         answer.open_streams = self._open_streams()
+        if self._models is not None:
+            answer.ClearField("models")
+            answer.models.extend(self._models())
         return answer
 
     async def GetServerStatistics(  # noqa: N802

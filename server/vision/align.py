@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -56,30 +57,93 @@ def align(image: Image, landmarks: NDArray[np.float32], template: AlignmentTempl
     return crops
 
 
-def warp(image: Image, matrix: NDArray[np.float64], crop: Image) -> None:
-    """Fills a crop with what a (2, 3) matrix from image to crop brings there; anti-aliased when shrinking."""
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a crop is sampled: on a grid of area means over a part of the image.
+
+    Attributes:
+        matrix: (2, 3) float64, from the grid to the crop, pixels.
+        low: (2,) int, the part's left top corner in the image, x and y, pixels.
+        high: (2,) int, one beyond its right bottom corner.
+        size: (2,) int, width and height of the grid.
+    """
+
+    matrix: NDArray[np.float64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    size: NDArray[np.int64]
+
+    @property
+    def step(self) -> NDArray[np.float64]:
+        """Pixels of the image between two points of the grid, x and y; 1 unless it shrinks."""
+        return (self.high - self.low) / self.size
+
+
+def sampling_of(image_size: Sequence[int], matrix: NDArray[np.float64], crop_size: Sequence[int]) -> Sampling:
+    """How `warp` samples.
+
+    Args:
+        image_size: (height, width) of the image, pixels.
+        matrix: (2, 3) from image to crop.
+        crop_size: (height, width) of the crop, pixels.
+    """
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if 0 < scale < _MIN_SCALE:
-        image, matrix = _shrunk(image, matrix, crop.shape[:2], scale / _MIN_SCALE)
+        return _shrinking(image_size, matrix, crop_size, scale / _MIN_SCALE)
+    whole = np.asarray(image_size[1::-1])
+    return Sampling(matrix, np.zeros(2, np.int64), whole, whole)
+
+
+def sampling_rows(
+    image_size: Sequence[int], matrices: Sequence[NDArray[np.float64]], crop_size: Sequence[int]
+) -> NDArray[np.float32]:
+    """How `warp` samples each of N crops, as numbers for a program that does it elsewhere, such as a GPU's kernel.
+
+    Args:
+        image_size: (height, width) of the image, pixels.
+        matrices: N matrices (2, 3) from image to crop.
+        crop_size: (height, width) of the crops, pixels.
+
+    Returns:
+        (N, 12) float32: the matrix from crop to grid, row by row; where the grid begins in the image, x and y; its
+        steps, pixels, x and y; its width and height. A matrix without an inverse, as of landmarks that coincide,
+        becomes zeros, as cv2 has it.
+    """
+    rows = np.zeros((len(matrices), 12), np.float64)
+    for row, matrix in zip(rows, matrices, strict=True):
+        how = sampling_of(image_size, matrix, crop_size)
+        if np.linalg.det(how.matrix[:, :2]) != 0:
+            inverse = np.linalg.inv(how.matrix[:, :2])
+            row[:6] = np.concatenate([inverse, -inverse @ how.matrix[:, 2:]], axis=1).reshape(-1)
+        row[6:] = *how.low, *how.step, *how.size
+    return rows.astype(np.float32)
+
+
+def warp(image: Image, matrix: NDArray[np.float64], crop: Image) -> None:
+    """Fills a crop with what a (2, 3) matrix from image to crop brings there; anti-aliased when shrinking."""
+    how = sampling_of(image.shape[:2], matrix, crop.shape[:2])
+    grid = image[how.low[1] : how.high[1], how.low[0] : how.high[0]]
+    if (how.size != how.high - how.low).any():
+        grid = np.asarray(
+            cv2.resize(grid, (int(how.size[0]), int(how.size[1])), interpolation=cv2.INTER_AREA), np.uint8
+        )
     size = (crop.shape[1], crop.shape[0])
-    cv2.warpAffine(image, matrix, size, dst=crop, flags=cv2.INTER_LINEAR)
+    cv2.warpAffine(grid, how.matrix, size, dst=crop, flags=cv2.INTER_LINEAR)
 
 
-def _shrunk(
-    image: Image, matrix: NDArray[np.float64], crop_size: Sequence[int], factor: float
-) -> tuple[Image, NDArray[np.float64]]:
-    """The part of the image that the crop shows, shrunk by area averaging, and the matrix for it."""
+def _shrinking(
+    image_size: Sequence[int], matrix: NDArray[np.float64], crop_size: Sequence[int], factor: float
+) -> Sampling:
+    """The part of the image that the crop shows, shrunk by area averaging."""
     height, width = crop_size
     corners = np.asarray([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
     inverse = np.linalg.inv(matrix[:, :2])
     source = (corners - matrix[:, 2]) @ inverse.T
-    limit = np.asarray(image.shape[1::-1])
+    limit = np.asarray(image_size[1::-1])
     low = np.clip(np.floor(source.min(axis=0)) - 2, 0, limit - 1).astype(int)
     high = np.clip(np.ceil(source.max(axis=0)) + 2, low + 1, limit).astype(int)
-    part = image[low[1] : high[1], low[0] : high[0]]
     size = np.maximum(np.round((high - low) * factor), 1).astype(int)
-    small = cv2.resize(part, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)
     # cv2 counts from pixel centres: image x = (small x + 0.5) / factor - 0.5 + low
     step = (high - low) / size
     moved = matrix[:, :2] @ (step * 0.5 - 0.5 + low) + matrix[:, 2]
-    return np.asarray(small, np.uint8), np.concatenate([matrix[:, :2] * step, moved[:, None]], axis=1)
+    return Sampling(np.concatenate([matrix[:, :2] * step, moved[:, None]], axis=1), low, high, size)

@@ -71,10 +71,28 @@ def shrink(image: Image, small: Image) -> None:
         small: (h, w, 3) uint8, written.
     """
     height, width = small.shape[:2]
-    while image.shape[0] >= 2 * height and image.shape[1] >= 2 * width:
-        half = (image.shape[1] // 2, image.shape[0] // 2)
+    while (half := _half((image.shape[1], image.shape[0]), (width, height))) is not None:
         image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
     cv2.resize(image, (width, height), dst=small, interpolation=cv2.INTER_LINEAR)
+
+
+def halved(size: tuple[int, int], small: tuple[int, int]) -> tuple[int, int]:
+    """What is left of a picture when `shrink` has halved it as often as it goes.
+
+    Args:
+        size: (width, height) of the picture, pixels.
+        small: (width, height) that it is shrunk to, pixels.
+    """
+    while (half := _half(size, small)) is not None:
+        size = half
+    return size
+
+
+def _half(size: tuple[int, int], small: tuple[int, int]) -> tuple[int, int] | None:
+    """Half a picture's width and height; None when that is less than wanted."""
+    if size[0] < 2 * small[0] or size[1] < 2 * small[1]:
+        return None
+    return size[0] // 2, size[1] // 2
 
 
 def to_tensor(images: Sequence[Image] | NDArray[np.uint8], pixels: PixelSpec) -> NDArray[np.float32]:

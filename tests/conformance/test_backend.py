@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,13 +12,20 @@ import pytest
 from server.errors import ConflictError, InferenceError
 from server.inference.backend import FakeBackend
 from server.inference.combine import CombiningBackend
+from server.inference.engines.manager import EngineManager
+from server.inference.engines.profiles import Workload
+from server.inference.engines.store import EngineStore
+from server.inference.gpu.backend import GpuBackend
+from server.inference.gpu.fake import FakeBuilder, fake_device
+from server.inference.gpu.worker import GpuWorker
 from server.inference.load import Runtime, load_backend
-from server.inference.manifest import load_manifest
+from server.inference.manifest import load_manifest, verified_weights
+from server.inference.precision import Precision
 from server.models import tiny
 
 ORACLE = {"embedder": tiny.embedder_outputs, "detector": tiny.detector_outputs}
 SHAPE = {"embedder": (3, tiny.SIDE, tiny.SIDE), "detector": (3, 16, 24)}
-TOLERANCE = {"openvino-bf16": 2e-2}
+TOLERANCE = {"openvino-bf16": 2e-2, "tensorrt-fp16": 2e-2}
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +37,47 @@ def folders(tmp_path_factory):
     }
 
 
+class FakeGpu(GpuBackend):
+    """A backend on a fake GPU of its own, which goes with it."""
+
+    def __init__(self, manifest, engine, worker):
+        super().__init__(manifest, engine, worker)
+        self.worker = worker
+
+    def close(self):
+        super().close()
+        self.worker.close()
+
+
+def open_fake_gpu(folder: Path):
+    manifest = load_manifest(folder)
+    weights = verified_weights(folder, manifest)
+    workload = Workload(max_crops=16, max_frames=16)
+    manager = EngineManager(FakeBuilder(), EngineStore(folder.parent.parent / "engines"), workload)
+    key = manager.key(manifest, Precision.FLOAT32, None)
+    engine = manager.obtain(manifest, weights, key, progress=lambda _step: None)
+    return FakeGpu(manifest, engine, GpuWorker(fake_device()))
+
+
 def open_backend(implementation: str, folder: Path, oracle):
     if implementation in ("fake", "combining"):
         fake = FakeBackend(oracle, takes=load_manifest(folder).input)
         return fake if implementation == "fake" else CombiningBackend(fake, max_batch=8, lanes=2)
+    if implementation == "fake-gpu":
+        return open_fake_gpu(folder)
     try:
         return load_backend(folder, runtime=Runtime(implementation), threads=1, lanes=2)[1]
     except ConflictError as error:
         pytest.skip(error.message)
 
 
-@pytest.fixture(params=["fake", "combining", *(runtime.value for runtime in Runtime if runtime is not Runtime.AUTO)])
+@pytest.fixture(
+    params=[
+        *("fake", "combining", "fake-gpu"),
+        *(runtime.value for runtime in Runtime if runtime is not Runtime.AUTO and not runtime.on_gpu),
+        *(pytest.param(name, marks=pytest.mark.gpu) for name in ("tensorrt", "tensorrt-fp16")),
+    ]
+)
 def implementation(request):
     return request.param
 
@@ -183,11 +221,16 @@ def test_a_closed_backend_says_so_and_may_be_closed_again(backend, network):
 
 def test_the_name_says_library_device_and_precision(implementation, network, folders):
     backend = open_backend(implementation, folders[network], ORACLE[network])
+    if implementation.startswith("tensorrt"):
+        precision = "f16" if implementation.endswith("fp16") else "f32"
+        assert re.fullmatch(rf"tensorrt(-rtx)?-sm[0-9]+\+?-{precision}", backend.name)
+        return
     assert (
         backend.name
         == {
             "fake": "fake",
             "combining": "fake",
+            "fake-gpu": "fake-sm00-f32",
             "onnxruntime": "onnxruntime-cpu",
             "openvino": "openvino-cpu-f32",
             "openvino-bf16": "openvino-cpu-bf16",

@@ -11,9 +11,14 @@ import grpc
 import pytest
 from facestream.v1 import server_pb2, server_pb2_grpc
 
-from server.app import serve
+from server.app import GpuWatch, serve
 from server.errors import ConflictError, DataDirectoryInUseError, InvalidInputError, ModelError
+from server.inference.standby import Standing, Status
+from server.models.probes import Role
+from server.rpc.health import Health
 from server.settings import load_settings
+from server.telemetry import Metrics
+from tests.gpu import gpu_is_there
 from tests.painted import EMBEDDER, PAINTED_FLAGS, write_painted_models
 
 
@@ -103,3 +108,58 @@ async def until_it_serves(stub):
             except grpc.aio.AioRpcError as error:
                 assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017 - it still loads
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.skipif(gpu_is_there(), reason="there is a GPU")
+@pytest.mark.parametrize("runtime", ["tensorrt", "tensorrt-fp16", "tensorrt-int8"])
+async def test_a_gpu_that_is_wanted_and_not_there_is_refused_with_what_to_install(settings, tmp_path, runtime):
+    with pytest.raises(ConflictError) as refused:
+        await serve(settings("--runtime", runtime, "--engines-dir", str(tmp_path / "engines")))
+    assert refused.value.reason in ("ENGINE_LIBRARY_MISSING", "CUDA_LIBRARY_MISSING", "GPU_MISSING")
+    assert "install" in refused.value.message
+    assert "--runtime auto" in refused.value.message or "on the CPU" in refused.value.message
+    assert not (tmp_path / "engines").exists()
+
+
+async def standings(metrics, kind="embedder"):
+    """Which of the gauges of a model are 1."""
+    values = {
+        standing: metrics.registry.get_sample_value(
+            "facestream_gpu_backend", {"kind": kind, "standing": standing.value}
+        )
+        for standing in Standing
+    }
+    return [standing for standing, value in values.items() if value == 1]
+
+
+class WatchedHealth(Health):
+    """Health that notes what it said."""
+
+    def __init__(self):
+        super().__init__(())
+        self.said = asyncio.Event()
+
+    async def not_serving(self):
+        self.said.set()
+
+
+async def test_metrics_follow_a_model_to_its_gpu_and_back():
+    metrics, health = Metrics(), WatchedHealth()
+    watch = GpuWatch(metrics, health)
+    for standing in (Standing.PREPARING, Standing.LIVE, Standing.LOST):
+        serving = "tensorrt-sm86-f16" if standing is Standing.LIVE else "openvino-cpu-f32"
+        await asyncio.to_thread(watch.told, Role.EMBEDDER, Status(standing, "tensorrt-sm86-f16", serving, ""))
+        assert await standings(metrics) == [standing]
+    await asyncio.sleep(0.01)
+    assert not health.said.is_set(), "the CPU serves on"
+    assert not watch.failed
+
+
+async def test_health_says_not_serving_when_nothing_runs_a_model_any_more():
+    health = WatchedHealth()
+    watch = GpuWatch(Metrics(), health)
+    await asyncio.to_thread(
+        watch.told, Role.DETECTOR, Status(Standing.LOST, "tensorrt-sm86-f16", "", "fell off the bus")
+    )
+    await health.said.wait()
+    assert watch.failed

@@ -174,6 +174,20 @@ def test_a_checkpoint_and_its_export_are_judged_alike(trained, faces, pairs, tmp
     assert manifest["embedder"]["fitted_on"] == "80 pairs of pairs.csv"
 
 
+def test_an_export_builds_engines_too_when_asked(trained, faces, pairs, tmp_path):
+    library = pytest.importorskip("tensorrt_rtx")
+    exported = run(
+        *("export", trained / "best.ckpt", tmp_path / "models", "--crops", faces, "--pairs", pairs),
+        *("--model", "tiny/1", "--licence", "CC0-1.0", "--attribution", "nobody"),
+        *("--engine", "f16", "--engines-dir", tmp_path / "engines", "--gpu", "sm86"),
+    )
+    assert exported.exit_code == 0, exported.output
+    assert "tensorrt-rtx-sm86-f16" in exported.output.replace("\n", "")
+    (engine,) = (tmp_path / "engines").glob("*.engine")
+    assert engine.stat().st_size > 100_000
+    assert library.__version__ in engine.read_bytes()[:2000].decode(errors="replace")
+
+
 def test_worse_pictures_get_a_table_of_their_own(trained, faces, pairs, tmp_path):
     answer = run(
         *("evaluate", trained / "best.ckpt", faces, "--pairs", pairs, "--quality", "--report", tmp_path / "report.md")

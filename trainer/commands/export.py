@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
+from server.inference.precision import Precision
 from trainer.commands.evaluate import FARS
 from trainer.data.crops import read_crop
 from trainer.evaluate.embed import embed_files, of_network
@@ -21,6 +24,14 @@ from trainer.recipe import fingerprint
 PARITY_CROPS = 32
 
 
+class EnginePrecision(Enum):
+    """What an engine computes in; the values are those of `Precision`."""
+
+    F32 = "f32"
+    F16 = "f16"
+    INT8 = "int8"
+
+
 def export(  # noqa: PLR0913 one parameter an option
     checkpoint: Annotated[Path, typer.Argument(help="The checkpoint, such as runs/first/best.ckpt.")],
     models: Annotated[Path, typer.Argument(help="The models directory of the server.")],
@@ -30,6 +41,13 @@ def export(  # noqa: PLR0913 one parameter an option
     licence: Annotated[str, typer.Option(help="Under which it may be used; its training data may limit that.")],
     attribution: Annotated[str, typer.Option(help="Whose work it is.")],
     weights: Annotated[WeightType, typer.Option(help="The numbers in the ONNX file.")] = WeightType.FLOAT32,
+    engine: Annotated[
+        list[EnginePrecision] | None, typer.Option(help="Also build a GPU's engine in this precision; may be repeated.")
+    ] = None,
+    engines_dir: Annotated[Path, typer.Option(help="The engine cache of the server.")] = Path("engines"),
+    gpu: Annotated[
+        str, typer.Option(metavar="SM", help="What the engines are for, such as sm86; any from sm80 on when empty.")
+    ] = "",
 ) -> None:
     """Writes NAME/VERSION with model.onnx and a manifest with thresholds, once the export is proven to answer alike.
 
@@ -54,3 +72,17 @@ def export(  # noqa: PLR0913 one parameter an option
     images = np.stack([read_crop(path, height=height, width=width) for path in listed.images[:PARITY_CROPS]])
     target, cosine = export_folder(network, architecture, models=models, card=card, crops=images, weights=weights)
     typer.echo(f"{target}: smallest cosine to the trained network {cosine:.6f} on {len(images)} crops")
+    for precision in engine or ():
+        _build(target, precision, engines_dir, gpu, images)
+
+
+def _build(folder: Path, precision: EnginePrecision, engines_dir: Path, gpu: str, crops: NDArray[np.uint8]) -> None:
+    from server.inference.engines.builder import TensorRtBuilder
+    from server.inference.engines.library import find_library
+    from server.inference.engines.store import EngineStore
+    from trainer.export.engine import EngineOrder, export_engine
+
+    store = EngineStore(engines_dir)
+    order = EngineOrder(Precision(precision.value), gpu or None)
+    engine, cosine = export_engine(folder, order, TensorRtBuilder(find_library()), store, crops=crops)
+    typer.echo(f"{store.path(engine.key)}: {engine.name}, smallest cosine to the model {cosine:.6f}")

@@ -1,0 +1,1 @@
+"""Engines: networks compiled for a GPU ahead of time, kept in a cache that holds nothing from elsewhere."""

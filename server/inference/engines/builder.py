@@ -1,0 +1,179 @@
+"""Building an engine: the seam, and TensorRT behind it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from server.errors import ModelError
+from server.inference.engines.library import PORTABLE, EngineLibrary
+from server.inference.engines.profiles import ShapeProfile
+
+_log = logging.getLogger(__name__)
+
+Progress: TypeAlias = Callable[[str], None]
+"""Told in a few words what is being done."""
+
+
+class EngineBuilder(Protocol):
+    """Compiles networks for a GPU.
+
+    Attributes:
+        name: of the library, such as "tensorrt".
+        version: of the library.
+    """
+
+    @property
+    def name(self) -> str:
+        """Of the library."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of the library."""
+        ...
+
+    def target_for(self, architecture: str | None) -> str:
+        """What an engine for a GPU of this architecture is built for.
+
+        Raises:
+            ConflictError: there is no building for it here.
+        """
+        ...
+
+    def build(self, network: bytes, profiles: Sequence[ShapeProfile], target: str, progress: Progress) -> bytes:
+        """The plan: what the library's runtime loads.
+
+        Args:
+            network: an ONNX file that says in which precision each layer computes.
+            profiles: the shapes of its one input.
+            target: an answer of `target_for`.
+            progress: told of the phases.
+
+        Raises:
+            ModelError: ENGINE_NOT_BUILT.
+        """
+        ...
+
+
+class TensorRtBuilder:
+    """Builds with TensorRT or TensorRT-RTX."""
+
+    def __init__(self, library: EngineLibrary) -> None:
+        self.name = library.name
+        self.version = library.version
+        self._library = library
+
+    def target_for(self, architecture: str | None) -> str:
+        """As `EngineBuilder.target_for`."""
+        return self._library.target_for(architecture)
+
+    def build(self, network: bytes, profiles: Sequence[ShapeProfile], target: str, progress: Progress) -> bytes:
+        """As `EngineBuilder.build`."""
+        api = self._library.api
+        said: list[str] = []
+        builder = _created(api, said, self.name)
+        definition = builder.create_network(_flags(api))
+        parser = api.OnnxParser(definition, builder.logger)
+        if not parser.parse(network):
+            problems = [str(parser.get_error(index)) for index in range(parser.num_errors)]
+            raise _not_built(self.name, "it does not read the network", problems)
+        config = self._config(builder, target, progress)
+        tensor = definition.get_input(0).name
+        for one in profiles:
+            profile = builder.create_optimization_profile()
+            profile.set_shape(tensor, one.smallest, one.typical, one.largest)
+            if config.add_optimization_profile(profile) < 0:
+                raise _not_built(self.name, f"it refuses the shapes {one}", said)
+        plan = builder.build_serialized_network(definition, config)
+        if plan is None:
+            raise _not_built(self.name, f"the build for {target} failed", said)
+        return bytes(plan)
+
+    def _config(self, builder: Any, target: str, progress: Progress) -> Any:  # noqa: ANN401 - TensorRT has no types
+        api = self._library.api
+        config = builder.create_builder_config()
+        config.progress_monitor = _monitor(api, progress)
+        config.clear_flag(api.BuilderFlag.TF32)  # its 10 bits would make float32 no better than float16
+        if self._library.cross_builds and target != PORTABLE:
+            config.num_compute_capabilities = 1
+            config.set_compute_capability(api.ComputeCapability.__members__[target.upper()], 0)
+        return config
+
+
+def _created(api: Any, said: list[str], name: str) -> Any:  # noqa: ANN401
+    try:
+        return api.Builder(logger(api, said))
+    except Exception as error:  # pybind raises TypeError when CUDA is missing
+        raise _not_built(name, f"no builder: {error}", said) from error
+
+
+def _flags(api: Any) -> int:  # noqa: ANN401
+    """Strongly typed where that has to be asked for; later versions know nothing else."""
+    flag = getattr(api.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    return 0 if flag is None else 1 << int(flag)
+
+
+def logger(api: Any, said: list[str]) -> Any:  # noqa: ANN401
+    """What the library says, into our log; its errors are also added to `said`."""
+    levels = {
+        api.ILogger.Severity.INTERNAL_ERROR: logging.ERROR,
+        api.ILogger.Severity.ERROR: logging.ERROR,
+        api.ILogger.Severity.WARNING: logging.DEBUG,  # notes about the graph, of no use to whoever runs a server
+        api.ILogger.Severity.INFO: logging.DEBUG,
+    }
+
+    class Log(api.ILogger):  # type: ignore[misc]
+        """Passes messages on."""
+
+        def __init__(self) -> None:
+            api.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:  # noqa: ANN401
+            """One message."""
+            level = levels.get(severity)
+            if level is None:
+                return
+            if level == logging.ERROR:
+                said.append(message)
+            _log.log(level, "TensorRT: %s", message)
+
+    return Log()
+
+
+def _monitor(api: Any, progress: Progress) -> Any:  # noqa: ANN401
+    class Monitor(api.IProgressMonitor):  # type: ignore[misc]
+        """Tells of each outermost phase and its steps."""
+
+        def __init__(self) -> None:
+            api.IProgressMonitor.__init__(self)
+            self._steps: dict[str, int] = {}
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            """A phase begins."""
+            if parent is None:
+                self._steps[phase] = steps
+                progress(phase)
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            """A step is done; the build goes on."""
+            steps = self._steps.get(phase)
+            if steps:
+                progress(f"{phase}: {step + 1} of {steps}")
+            return True
+
+        def phase_finish(self, phase: str) -> None:
+            """A phase is over."""
+            self._steps.pop(phase, None)
+
+    return Monitor()
+
+
+def _not_built(name: str, what: str, said: Sequence[str]) -> ModelError:
+    reasons = f": {'; '.join(said)[:600]}" if said else ""
+    return ModelError(
+        "ENGINE_NOT_BUILT",
+        f"{name} builds no engine, {what}{reasons}; check the model with `facestream-models verify`, or run it on the "
+        "CPU with --runtime auto",
+    )

@@ -1,0 +1,1 @@
+"""Networks on a GPU: one thread owns the device, everybody else hands it batches."""

@@ -1,0 +1,158 @@
+"""TensorRT's engines behind `LoadedEngine`; the libraries for memory and streams differ, this doesn't."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from server.inference.engines.builder import logger
+from server.inference.engines.library import EngineLibrary
+from server.inference.engines.profiles import Shape
+from server.inference.gpu.device import DeviceBuffer, DeviceError, ExecutionContext, Stream, Trouble
+
+
+class TensorRtRuntime:
+    """Loads plans. Made and used in the thread that owns the device.
+
+    Args:
+        library: TensorRT or TensorRT-RTX.
+
+    Raises:
+        DeviceError: there is no CUDA that it could use.
+    """
+
+    def __init__(self, library: EngineLibrary) -> None:
+        self._said: list[str] = []
+        self._api = library.api
+        try:
+            self._runtime = self._api.Runtime(logger(self._api, self._said))
+        except Exception as error:  # pybind raises TypeError when CUDA is missing
+            raise self._error(f"no runtime: {error}") from error
+
+    def load(self, plan: bytes) -> TensorRtEngine:
+        """The engine of a plan whose seal was checked.
+
+        Raises:
+            DeviceError: the library refuses it.
+        """
+        self._said.clear()
+        engine = self._runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise self._error("the engine is refused")
+        return TensorRtEngine(self._api, engine, self._said)
+
+    def _error(self, what: str) -> DeviceError:
+        return error_of(what, self._said)
+
+
+class TensorRtEngine:
+    """An engine on the device."""
+
+    def __init__(self, api: Any, engine: Any, said: list[str]) -> None:  # noqa: ANN401 - TensorRT has no types
+        self._api = api
+        self._engine: Any = engine
+        self._said = said
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        sources = [name for name in names if engine.get_tensor_mode(name) == api.TensorIOMode.INPUT]
+        self.inputs = tuple(sources)
+        self.outputs = tuple(name for name in names if name not in sources)
+        wrong = [name for name in names if engine.get_tensor_dtype(name) != api.DataType.FLOAT]
+        if wrong:
+            raise DeviceError(Trouble.FAILED, f"the engine's tensors {wrong} are not float32")
+
+    def scratch_bytes(self, profile: int) -> int:
+        """As `LoadedEngine.scratch_bytes`."""
+        return int(self._engine.get_device_memory_size_for_profile_v2(profile))
+
+    def context(self, profile: int, shape: Shape, stream: Stream) -> ExecutionContext:
+        """As `LoadedEngine.context`."""
+        self._said.clear()
+        context, capturable = self._created()
+        if context is None:
+            raise error_of("no execution context", self._said)
+        return _Context(context, self, (profile, shape, stream), capturable=capturable)
+
+    def free(self) -> None:
+        """As `LoadedEngine.free`."""
+        self._engine = None
+
+    def error(self, what: str) -> DeviceError:
+        """What the library said about a failure."""
+        return error_of(what, self._said)
+
+    def forget(self) -> None:
+        """What the library said so far belongs to earlier calls."""
+        self._said.clear()
+
+    def _created(self) -> tuple[Any, bool]:
+        """A context that computes in memory of ours; TensorRT-RTX records its graphs itself."""
+        user_managed = self._api.ExecutionContextAllocationStrategy.USER_MANAGED
+        if not hasattr(self._api, "CudaGraphStrategy"):
+            return self._engine.create_execution_context(user_managed), True
+        config = self._engine.create_runtime_config()
+        config.set_execution_context_allocation_strategy(user_managed)
+        config.cuda_graph_strategy = self._api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        return self._engine.create_execution_context(config), False
+
+
+class _Context:
+    """An engine made ready for one shape."""
+
+    def __init__(
+        self,
+        context: Any,  # noqa: ANN401
+        engine: TensorRtEngine,
+        case: tuple[int, Shape, Stream],
+        *,
+        capturable: bool,
+    ) -> None:
+        profile, shape, stream = case
+        self.capturable = capturable
+        self._context = context
+        self._engine = engine
+        # In the very stream in which it will run: others don't wait for the switch.
+        if not context.set_optimization_profile_async(profile, stream.handle) or not context.set_input_shape(
+            engine.inputs[0], shape
+        ):
+            raise engine.error(f"the shape {shape} is refused in profile {profile}")
+        missing = context.infer_shapes()
+        if missing:
+            raise engine.error(f"the shapes of {missing} are not known for {shape}")
+        self.output_shapes = tuple(tuple(context.get_tensor_shape(name)) for name in engine.outputs)
+
+    def bind(self, source: DeviceBuffer, outputs: Sequence[DeviceBuffer], scratch: DeviceBuffer | None) -> None:
+        """As `ExecutionContext.bind`."""
+        self._context.set_tensor_address(self._engine.inputs[0], source.address)
+        for name, output in zip(self._engine.outputs, outputs, strict=True):
+            self._context.set_tensor_address(name, output.address)
+        if scratch is not None:
+            self._context.set_device_memory(scratch.address, scratch.nbytes)
+
+    def enqueue(self, stream: Stream) -> None:
+        """As `ExecutionContext.enqueue`."""
+        self._engine.forget()
+        if not self._context.execute_async_v3(stream.handle):
+            raise self._engine.error("the batch was not taken")
+
+
+def error_of(what: str, said: Sequence[str]) -> DeviceError:
+    """A failure of the library, sorted by what it said; it has no other way to tell."""
+    text = "; ".join(said)
+    lowered = text.lower()
+    if "out of memory" in lowered or "outofmemory" in lowered or "cudaerror 2:" in lowered:
+        return DeviceError(Trouble.OUT_OF_MEMORY, f"{what}: {text[:300]}")
+    if any(sign in lowered for sign in _LOST_SIGNS):
+        return DeviceError(Trouble.LOST, f"{what}: {text[:300]}")
+    return DeviceError(Trouble.FAILED, f"{what}: {text[:300] or 'TensorRT does not say why'}")
+
+
+_LOST_SIGNS = (
+    "illegal memory access",
+    "device-side assert",
+    "unspecified launch failure",
+    "device is lost",
+    "uncorrectable ecc",
+    "launch timed out",
+    "hardware stack error",
+)
+"""After these errors a CUDA context refuses all further work (CUDA Driver API, CUresult)."""

@@ -1,0 +1,177 @@
+"""`facestream-models engine`: build, list, verify and clean the engines that GPUs run."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from server.errors import ConflictError, FacestreamError
+from server.inference.precision import Precision
+from server.models.folders import folder_named, installed
+from server.models.report import Output, Row, Talk, print_rows
+
+if TYPE_CHECKING:
+    from server.inference.engines.builder import EngineBuilder
+
+FAILURE = 1
+
+app = typer.Typer(
+    help="Engines for NVIDIA GPUs: built from model folders, sealed, kept in a cache.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DEFAULT_DIR = Path("engines")
+MODELS_DIR = Path("models")
+
+
+class EnginePrecision(Enum):
+    """What an engine computes in; the values are those of `Precision`."""
+
+    F32 = "f32"
+    F16 = "f16"
+    INT8 = "int8"
+
+
+EnginesDir = Annotated[
+    Path,
+    typer.Option("--engines-dir", envvar="FACESTREAM_ENGINES_DIR", metavar="DIR", help="Where engines are kept."),
+]
+ModelsDir = Annotated[
+    Path,
+    typer.Option("--models-dir", envvar="FACESTREAM_MODELS_DIR", metavar="DIR", help="Where NAME/VERSION folders lie."),
+]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table for people, JSON for programs.")]
+
+
+@app.command("build")
+def build(  # noqa: PLR0913 - an option each
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="NAME or NAME/VERSION.")] = None,
+    precision: Annotated[
+        list[EnginePrecision] | None, typer.Option("--precision", help="What it computes in; may be repeated.")
+    ] = None,
+    target: Annotated[
+        str, typer.Option(metavar="SM", help="GPU architecture, such as sm86 or sm80+; this machine's GPU when empty.")
+    ] = "",
+    detect_side: Annotated[int, typer.Option(min=64, max=4096, help="Longer side of frames, as the server's.")] = 640,
+    max_batch: Annotated[int, typer.Option(min=1, max=256, help="Crops in one batch at most.")] = 64,
+    calibration: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Aligned crops to measure ranges on, for int8.")
+    ] = None,
+    models_dir: ModelsDir = MODELS_DIR,
+    engines_dir: EnginesDir = DEFAULT_DIR,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Builds engines of all installed models, or of those named; what is there already is kept.
+
+    Without a GPU, TensorRT-RTX builds for `--target`, or portably for compute capability 8.0 and later.
+
+    Example: facestream-models engine build sface --precision f16
+    """
+    from server.inference.engines.builder import TensorRtBuilder
+    from server.inference.engines.library import find_library
+    from server.inference.engines.profiles import workload_for
+    from server.inference.engines.store import EngineStore
+    from server.models.engines import Order, build_engine, own_architecture
+
+    builder = TensorRtBuilder(find_library())
+    store = EngineStore(engines_dir)
+    architecture = target or own_architecture()
+    workload = workload_for(detect_side=detect_side, max_batch=max_batch)
+    precisions = precision or [EnginePrecision.F32, EnginePrecision.F16]
+    rows: list[Row] = []
+    failed = False
+    with Talk() as talk:
+        for name in names or installed(models_dir):
+            for one in precisions:
+                try:
+                    crops = calibration if one is EnginePrecision.INT8 else None
+                    order = Order(Precision(one.value), architecture, workload, crops)
+                    folder = folder_named(models_dir, name)
+                    engine, finding = build_engine(folder, order, builder, store, progress=talk.step)
+                except FacestreamError as error:
+                    failed = True
+                    rows.append(_built(name, one, error.reason, error.message))
+                else:
+                    rows.append(_built(name, one, "built" if engine.built else "kept", finding, engine.name))
+    print_rows(rows, output)
+    if failed:
+        raise typer.Exit(FAILURE)
+
+
+def _built(name: str, precision: EnginePrecision, result: str, notes: str, engine: str = "") -> Row:
+    return {"model": name, "precision": precision.value, "result": result, "engine": engine, "notes": notes}
+
+
+@app.command("list")
+def list_all(engines_dir: EnginesDir = DEFAULT_DIR, output: OutputOption = Output.TABLE) -> None:
+    """Lists the engines that are there.
+
+    Example: facestream-models engine list
+    """
+    print_rows(_rows(engines_dir), output)
+
+
+@app.command("verify")
+def verify(engines_dir: EnginesDir = DEFAULT_DIR, output: OutputOption = Output.TABLE) -> None:
+    """Checks that every engine is intact and was written by this installation; exit code 1 when one isn't.
+
+    Example: facestream-models engine verify
+    """
+    rows = _rows(engines_dir)
+    print_rows(rows, output)
+    if any(row["state"] == "refused" for row in rows):
+        raise typer.Exit(FAILURE)
+
+
+@app.command("clean")
+def clean(
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are of use.")] = False,
+    engines_dir: EnginesDir = DEFAULT_DIR,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Deletes engines that are damaged, foreign, or of another version of the library.
+
+    Example: facestream-models engine clean
+    """
+    from server.inference.engines.store import EngineStore
+    from server.models.engines import clean_engines
+
+    gone = clean_engines(EngineStore(engines_dir), _builder(), everything=everything)
+    print_rows([{"file": one.path.name, "state": one.state.value, "action": "deleted"} for one in gone], output)
+
+
+def _rows(engines_dir: Path) -> list[Row]:
+    from server.inference.engines.store import EngineStore
+    from server.models.engines import list_engines
+
+    if not engines_dir.exists():
+        return []
+    return [
+        {
+            "model": one.about.get("model", ""),
+            "precision": one.about.get("precision", ""),
+            "target": one.about.get("target", ""),
+            "library": f"{one.about.get('library', '')} {one.about.get('library_version', '')}".strip(),
+            "bytes": one.about.get("plan_bytes", str(one.path.stat().st_size)),
+            "built at": one.about.get("built_at", ""),
+            "state": one.state.value,
+            "file": one.path.name,
+            "notes": one.why,
+        }
+        for one in list_engines(EngineStore(engines_dir), _builder())
+    ]
+
+
+def _builder() -> EngineBuilder | None:
+    """What engines would be built with; None where nothing is installed that builds."""
+    from server.inference.engines.builder import TensorRtBuilder
+    from server.inference.engines.library import find_library
+
+    try:
+        return TensorRtBuilder(find_library())
+    except ConflictError:
+        return None

@@ -1,0 +1,203 @@
+"""Engines of model folders: built, held to the reference as far as that goes without a GPU, listed, cleaned up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from server.errors import ConflictError, InvalidInputError, ModelError
+from server.inference.backend import Tensor
+from server.inference.engines.builder import EngineBuilder, Progress
+from server.inference.engines.manager import Engine, EngineManager
+from server.inference.engines.profiles import Workload
+from server.inference.engines.store import EngineStore
+from server.inference.manifest import Kind, Manifest, load_manifest, verified_weights
+from server.inference.onnx import OnnxBackend
+from server.inference.parity import answers, judge
+from server.inference.precision import Precision
+from server.models.probes import Role, job_of
+from server.vision.preprocess import to_tensor
+
+PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+"""Endings of the files that are read for calibration."""
+
+_MOST_CALIBRATION = 1000
+
+
+class State(Enum):
+    """What an engine file is worth; the values are what is printed."""
+
+    USABLE = "usable"
+    OUTDATED = "outdated"
+    """Ours, of another version of the library."""
+    REFUSED = "refused"
+    """Damaged, or not written by this installation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An engine file.
+
+    Attributes:
+        path: of the file.
+        state: what it is worth.
+        about: what it says of itself, as text; empty for a refused one.
+        why: it was refused.
+    """
+
+    path: Path
+    state: State
+    about: dict[str, str]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What engine is wanted.
+
+    Attributes:
+        precision: what it computes in.
+        architecture: of the GPU; None for no particular one.
+        workload: shapes that it is built for.
+        calibration: folder of aligned crops of the embedder's input size, for INT8.
+    """
+
+    precision: Precision
+    architecture: str | None
+    workload: Workload
+    calibration: Path | None = None
+
+
+def build_engine(
+    folder: Path, order: Order, builder: EngineBuilder, store: EngineStore, *, progress: Progress
+) -> tuple[Engine, str]:
+    """The engine of a model folder, and what a comparison of its network with the reference found.
+
+    The network in its new precision runs on the CPU for that; whether the engine itself agrees can only be seen on the
+    GPU, where the server holds it to the reference before it uses it.
+
+    Args:
+        folder: of the model.
+        order: what engine is wanted.
+        builder: compiles it.
+        store: keeps it.
+        progress: told what is being done.
+
+    Raises:
+        ModelError: the folder is damaged, the build fails, or ENGINE_UNLIKE with the numbers.
+        InvalidInputError: CALIBRATION_MISSING, CALIBRATION_INVALID, CALIBRATION_TOO_SMALL, PRECISION_UNSUPPORTED.
+        ConflictError: there is no building for that GPU here.
+    """
+    manifest = load_manifest(folder)
+    weights = verified_weights(folder, manifest)
+    precision, calibration = order.precision, order.calibration
+    manager = EngineManager(builder, store, order.workload)
+    findings: list[str] = []
+
+    def check(network: bytes) -> None:
+        findings.append(compared(manifest, weights, network, precision, detect_side=order.workload.frame_side))
+
+    engine = manager.obtain(
+        manifest,
+        weights,
+        manager.key(manifest, precision, order.architecture),
+        calibration=None if calibration is None else read_crops(calibration, manifest),
+        check=None if precision is Precision.FLOAT32 else check,
+        progress=progress,
+    )
+    return engine, "; ".join(findings)
+
+
+def compared(manifest: Manifest, weights: bytes, network: bytes, precision: Precision, *, detect_side: int) -> str:
+    """What the parity gate found between a model and its network in another precision, both on the CPU.
+
+    Raises:
+        ModelError: ENGINE_UNLIKE with the numbers.
+    """
+    roles = (Role.EMBEDDER,) if manifest.kind is Kind.EMBEDDER else (Role.DETECTOR, Role.LANDMARKER)
+    findings = []
+    reference, candidate = (OnnxBackend(manifest, content, threads=1) for content in (weights, network))
+    for role in roles:
+        gate = job_of(manifest, role, detect_side=detect_side, lanes=1).gate
+        verdict = judge(gate, answers(gate, reference), candidate, precision)
+        findings.append(f"{role.value}: {verdict.finding}")
+        if not verdict.passed:
+            raise ModelError(
+                "ENGINE_UNLIKE",
+                f"{manifest.model} in {precision.value} does not answer as in float32: {'; '.join(findings)}. No "
+                "engine was built; build it in f32",
+            )
+    return "; ".join(findings)
+
+
+def read_crops(folder: Path, manifest: Manifest) -> Tensor:
+    """Aligned crops of a folder as an embedder's input, the first thousand by name.
+
+    Raises:
+        InvalidInputError: CALIBRATION_INVALID.
+        ModelError: MODEL_KIND_WRONG when the model is no embedder.
+    """
+    template = manifest.template()
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES) if folder.is_dir() else []
+    if not files:
+        raise InvalidInputError("CALIBRATION_INVALID", f"{folder} is no folder with pictures; give aligned crops")
+    crops = []
+    for path in files[:_MOST_CALIBRATION]:
+        crop = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        if crop is None or crop.shape != (template.height, template.width, 3):
+            raise InvalidInputError(
+                "CALIBRATION_INVALID",
+                f"{path} is no crop of {template.width}x{template.height} pixels, which {manifest.model} takes; align "
+                "faces to the model's template first",
+            )
+        crops.append(np.asarray(crop, np.uint8))
+    return to_tensor(crops, manifest.pixels())
+
+
+def list_engines(store: EngineStore, builder: EngineBuilder | None) -> list[Listed]:
+    """Every engine file of a folder, and what it is worth for the library that is installed, if any."""
+    return [_listed(path, store, builder) for path in store.files()]
+
+
+def clean_engines(store: EngineStore, builder: EngineBuilder | None, *, everything: bool) -> list[Listed]:
+    """Deletes what is of no use, or everything, and answers what was deleted."""
+    for path in store.leftovers():
+        path.unlink(missing_ok=True)
+    gone = [one for one in list_engines(store, builder) if everything or one.state is not State.USABLE]
+    for one in gone:
+        one.path.unlink(missing_ok=True)
+    return gone
+
+
+def own_architecture() -> str | None:
+    """The architecture of this machine's GPU; None when there is none that can be used."""
+    from server.inference.engines.library import find_library
+    from server.inference.gpu.open import open_gpu
+    from server.inference.gpu.worker import GpuWorker
+
+    library = find_library()
+    try:
+        worker = GpuWorker(lambda: open_gpu(library))
+    except ConflictError:
+        return None
+    worker.close()
+    return worker.architecture
+
+
+def _listed(path: Path, store: EngineStore, builder: EngineBuilder | None) -> Listed:
+    try:
+        about = dict(store.read(path).about)
+    except ModelError as error:
+        return Listed(path, State.REFUSED, {}, error.message)
+    key = about.pop("key")
+    said = {**key, **about}
+    current = builder is None or (key["library"], key["library_version"]) == (builder.name, builder.version)
+    return Listed(
+        path,
+        State.USABLE if current else State.OUTDATED,
+        {name: str(value) for name, value in said.items() if name != "profiles"},
+    )

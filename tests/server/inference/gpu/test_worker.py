@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from server.errors import ConflictError, InferenceError
+from server.inference.gpu.backend import GpuBackend
+from server.inference.gpu.device import DeviceError, Trouble
+from server.inference.gpu.fake import Faults, Record, fake_device
+from server.inference.gpu.worker import GpuWorker
+from server.models import tiny
+
+
+def crops(count, seed=0):
+    return np.random.default_rng(seed).uniform(-127.5, 127.5, (count, 3, tiny.SIDE, tiny.SIDE)).astype(np.float32)
+
+
+def assert_right(outputs, batch):
+    np.testing.assert_allclose(outputs[0], tiny.embedder_outputs(batch)[0], rtol=0, atol=1e-3)
+
+
+def out_of_memory_above(rows):
+    def check(batch):
+        if len(batch) > rows:
+            raise DeviceError(Trouble.OUT_OF_MEMORY, f"{len(batch)} rows are too many")
+
+    return check
+
+
+def reason_of(call, *arguments):
+    with pytest.raises(InferenceError) as caught:
+        call(*arguments)
+    return caught.value.reason
+
+
+def test_batches_come_in_a_few_shapes_whatever_their_length(backend, record):
+    for count in range(1, 17):
+        assert_right(backend.run(crops(count)), crops(count))
+    assert {shape[0] for shape in record.shapes} == {1, 2, 4, 8, 16}
+
+
+def test_a_batch_longer_than_the_engine_takes_goes_in_parts_and_comes_back_in_order(backend, record):
+    batch = crops(55)
+    assert_right(backend.run(batch), batch)
+    assert sorted(shape[0] for shape in record.shapes) == [8, 16, 16, 16]
+
+
+def test_one_batch_is_on_its_way_while_another_is_computed(backend, record, faults):
+    faults.enqueued = lambda _batch: time.sleep(0.05)
+    batch = crops(64)
+    assert_right(backend.run(batch), batch)
+    assert record.most_at_once == 2
+
+
+def test_buffers_are_not_used_again_before_their_batch_is_home(backend, faults):
+    generator = np.random.default_rng(0)
+    faults.enqueued = lambda _batch: time.sleep(float(generator.uniform(0, 0.003)))
+    batches = [crops(int(generator.integers(1, 40)), seed) for seed in range(60)]
+    with ThreadPoolExecutor(6) as pool:
+        for batch, outputs in zip(batches, pool.map(backend.run, batches), strict=True):
+            assert_right(outputs, batch)
+
+
+def test_a_shape_is_recorded_at_its_second_run_and_launched_from_then_on(backend, record):
+    launches = []
+    for _ in range(6):
+        backend.run(crops(4))
+        launches.append(record.launches)
+    # Two places for batches, each of which runs a shape plainly once.
+    assert launches == [0, 0, 1, 2, 3, 4]
+
+
+def test_recorded_runs_give_the_same_answers_when_buffers_have_moved(backend):
+    for count in (2, 2, 2, 2, 16, 16, 2, 2, 2, 16):
+        assert_right(backend.run(crops(count, count)), crops(count, count))
+
+
+def test_without_graphs_everything_works_the_same(model, engine, record):
+    worker = GpuWorker(fake_device(record=record, graphs=False))
+    backend = GpuBackend(model("embedder")[0], engine("embedder"), worker)
+    for _ in range(5):
+        assert_right(backend.run(crops(3)), crops(3))
+    assert record.launches == 0
+    worker.close()
+
+
+def test_two_networks_share_the_device(backend, detector):
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, 3, 36, 64)).astype(np.float32)
+    with ThreadPoolExecutor(4) as pool:
+        embedded = [pool.submit(backend.run, crops(5, seed)) for seed in range(20)]
+        detected = [pool.submit(detector.run, pictures) for _ in range(20)]
+        for seed, future in enumerate(embedded):
+            assert_right(future.result(), crops(5, seed))
+        for future in detected:
+            for output, want in zip(future.result(), tiny.detector_outputs(pictures), strict=True):
+                np.testing.assert_allclose(output, want, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 8])
+def test_out_of_memory_halves_the_batch_and_the_answer_stays_whole(backend, faults, record, most, caplog):
+    faults.enqueued = out_of_memory_above(most)
+    batch = crops(30)
+    with caplog.at_level(logging.WARNING):
+        assert_right(backend.run(batch), batch)
+    assert "batches are halved" in caplog.text
+    assert_right(backend.run(batch), batch)
+    done = record.shapes.copy()
+    record.shapes.clear()
+    faults.enqueued = lambda _batch: None
+    backend.run(batch)
+    assert max(shape[0] for shape in record.shapes) <= most, "what did not fit once is not tried again"
+    assert done
+
+
+def test_memory_that_runs_out_when_buffers_are_made_halves_the_batch_too(model, engine):
+    # An input of 16 crops takes 12,288 bytes on either side, and there are two places.
+    record = Record()
+    worker = GpuWorker(fake_device(Faults(memory=24_000), record))
+    backend = GpuBackend(model("embedder")[0], engine("embedder"), worker)
+    batch = crops(48)
+    assert_right(backend.run(batch), batch)
+    assert record.held <= 24_000
+    worker.close()
+
+
+def test_out_of_memory_for_a_single_picture_is_an_error_and_the_next_call_may_work(backend, faults):
+    faults.enqueued = out_of_memory_above(0)
+    assert reason_of(backend.run, crops(3)) == "DEVICE_OUT_OF_MEMORY"
+    faults.enqueued = lambda _batch: None
+    assert_right(backend.run(crops(3)), crops(3))
+
+
+def test_out_of_memory_reaches_only_the_call_whose_batch_is_too_long(backend, faults):
+    faults.enqueued = lambda batch: out_of_memory_above(8)(batch) if np.any(batch > 1000) else None
+    loud = crops(16)
+    loud[0] = 2000
+    batches = [crops(16, seed) for seed in range(10)] + [loud]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(backend.run, batches))
+    for batch, outputs in zip(batches, answers, strict=True):
+        np.testing.assert_allclose(outputs[0], tiny.embedder_outputs(batch)[0], rtol=1e-4, atol=1e-2)
+
+
+def test_a_lost_device_fails_what_waits_and_all_that_comes_later(backend, faults, worker):
+    def lose(_batch):
+        raise DeviceError(Trouble.LOST, "illegal memory access")
+
+    backend.run(crops(1))
+    faults.enqueued = lose
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(backend.run, crops(20, seed)) for seed in range(16)]
+        reasons = {future.exception().reason for future in futures}
+    assert reasons == {"DEVICE_LOST"}
+    assert worker.lost
+    faults.enqueued = lambda _batch: None
+    with pytest.raises(InferenceError, match=r"illegal memory access.*nvidia-smi"):
+        backend.run(crops(1))
+
+
+def test_a_device_that_is_lost_while_it_is_handed_a_batch_is_lost(backend, faults, worker):
+    def lose(_stream, _work):
+        raise DeviceError(Trouble.LOST, "ECC")
+
+    backend.run(crops(1))
+    backend.run(crops(1))
+    worker._device.capture = lose
+    assert reason_of(backend.run, crops(1)) == "DEVICE_LOST"
+
+
+def test_a_batch_that_fails_is_an_error_of_its_caller_alone(backend, faults):
+    def fail(batch):
+        if np.any(batch > 1000):
+            raise DeviceError(Trouble.FAILED, "no kernel for this")
+
+    faults.enqueued = fail
+    bad = crops(2)
+    bad[0] = 2000
+    with pytest.raises(InferenceError, match="no kernel for this") as caught:
+        backend.run(bad)
+    assert caught.value.reason == "BACKEND_FAILED"
+    assert_right(backend.run(crops(2)), crops(2))
+
+
+def test_a_failure_in_the_middle_of_a_long_batch_is_one_error(backend, faults):
+    def fail(batch):
+        if np.any(batch > 1000):
+            raise DeviceError(Trouble.FAILED, "no")
+
+    faults.enqueued = fail
+    bad = crops(64)
+    bad[20] = 2000
+    assert reason_of(backend.run, bad) == "BACKEND_FAILED"
+    assert_right(backend.run(crops(64)), crops(64))
+
+
+def test_values_that_are_not_finite_are_noticed(backend, faults):
+    faults.spoilt = lambda outputs: tuple(np.full_like(output, np.nan) for output in outputs)
+    assert reason_of(backend.run, crops(2)) == "OUTPUT_INVALID"
+    faults.spoilt = lambda outputs: outputs
+    assert_right(backend.run(crops(2)), crops(2))
+
+
+def test_an_engine_that_the_device_refuses_is_an_error_and_the_others_live_on(backend, model, engine, worker, faults):
+    def refuse(_plan):
+        raise DeviceError(Trouble.FAILED, "built for another GPU")
+
+    faults.loading = refuse
+    with pytest.raises(InferenceError, match="built for another GPU") as caught:
+        GpuBackend(model("detector")[0], engine("detector"), worker)
+    assert caught.value.reason == "ENGINE_NOT_LOADED"
+    assert_right(backend.run(crops(2)), crops(2))
+
+
+def test_a_device_that_cannot_be_opened_is_the_error_of_whoever_wanted_it():
+    def none():
+        raise ConflictError("GPU_MISSING", "there is none")
+
+    with pytest.raises(ConflictError, match="there is none"):
+        GpuWorker(none)
+
+
+def test_everything_is_given_back_when_a_network_is_closed(model, engine, worker, record):
+    backend = GpuBackend(model("embedder")[0], engine("embedder"), worker)
+    backend.run(crops(40))
+    assert record.held > 0
+    backend.close()
+    assert record.held == 0
+    assert reason_of(backend.run, crops(1)) == "BACKEND_CLOSED"
+
+
+def test_memory_does_not_grow_with_the_shapes_that_come(detector, record):
+    generator = np.random.default_rng(0)
+    sizes = [(4 * int(generator.integers(1, 17)), 4 * int(generator.integers(1, 17))) for _ in range(80)]
+    for height, width in sizes[:40]:
+        detector.run(np.zeros((4, 3, height, width), np.float32))
+    detector.run(np.zeros((4, 3, 64, 64), np.float32))
+    held = record.held
+    for height, width in sizes:
+        detector.run(np.zeros((int(generator.integers(1, 5)), 3, height, width), np.float32))
+    assert record.held == held
+
+
+def test_a_closed_worker_finishes_what_it_has_and_takes_no_more(model, engine, faults):
+    faults.enqueued = lambda _batch: time.sleep(0.02)
+    worker = GpuWorker(fake_device(faults))
+    backend = GpuBackend(model("embedder")[0], engine("embedder"), worker)
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(backend.run, crops(16, seed)) for seed in range(4)]
+        time.sleep(0.05)
+        worker.close()
+        for seed, future in enumerate(futures):
+            error = future.exception()
+            assert error is None or error.reason == "BACKEND_CLOSED"
+            if error is None:
+                assert_right(future.result(), crops(16, seed))
+    worker.close()
+    assert reason_of(backend.run, crops(1)) == "BACKEND_CLOSED"
+    backend.close()
+
+
+def test_the_fake_insists_on_its_thread_as_a_context_does(worker):
+    with pytest.raises(DeviceError, match="thread that doesn't own it"):
+        worker._device.memory(4)
+
+
+def test_a_picture_larger_than_the_engine_takes_is_refused_with_what_it_takes(detector):
+    with pytest.raises(InferenceError, match="up to 64x64, not 68x32") as caught:
+        detector.run(np.zeros((1, 3, 32, 68), np.float32))
+    assert caught.value.reason == "INPUT_INVALID"
+
+
+def test_free_memory_is_told(worker, faults, record):
+    assert worker.free_bytes() == faults.memory - record.held
+
+
+def test_no_thread_is_left(model, engine):
+    before = set(threading.enumerate())
+    worker = GpuWorker(fake_device())
+    GpuBackend(model("embedder")[0], engine("embedder"), worker).run(crops(3))
+    worker.close()
+    gc.collect()
+    assert set(threading.enumerate()) <= before

@@ -1,0 +1,106 @@
+"""`facestream-models engine` as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from server.errors import ConflictError
+from server.inference.engines.library import find_library
+from server.models.tiny import write_tiny_detector, write_tiny_embedder
+
+ROOT = Path(__file__).parents[3]
+COMMAND = [sys.executable, "-c", "from server.models.cli import main; main()", "engine"]
+
+
+@pytest.fixture(autouse=True)
+def _library():
+    try:
+        if not find_library().cross_builds:
+            pytest.skip("this library builds only for the GPU at hand")
+    except ConflictError as error:
+        pytest.skip(error.message)
+
+
+@pytest.fixture
+def models(tmp_path):
+    write_tiny_detector(tmp_path / "models")
+    write_tiny_embedder(tmp_path / "models")
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """Runs the command and reads its rows."""
+
+    def run(*arguments, code=0):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments), "--output", "json"],
+            capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=100,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout) if done.stdout else done.stderr
+
+    return run
+
+
+def test_engines_are_built_listed_verified_and_cleaned(engine, models, tmp_path):
+    built = engine("build", "tiny-embedder", "--target", "sm86")
+    assert [(row["precision"], row["result"]) for row in built] == [("f32", "built"), ("f16", "built")]
+    assert "cosine" in built[1]["notes"]
+    assert {row["result"] for row in engine("build", "tiny-embedder", "--target", "sm86")} == {"kept"}
+    listed = engine("list")
+    assert sorted((row["model"], row["precision"], row["target"], row["state"]) for row in listed) == [
+        ("tiny-embedder/v1", "f16", "sm86", "usable"),
+        ("tiny-embedder/v1", "f32", "sm86", "usable"),
+    ]
+    assert engine("verify") == listed
+    assert engine("clean") == []
+    damaged = tmp_path / "engines" / listed[0]["file"]
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    (verified,) = [row for row in engine("verify", code=1) if row["state"] == "refused"]
+    assert verified["file"] == damaged.name
+    assert "seal" in verified["notes"]
+    assert [row["file"] for row in engine("clean")] == [damaged.name]
+    assert len(engine("clean", "--all")) == 1
+    assert engine("list") == []
+
+
+def test_what_loses_too_much_is_refused_with_the_numbers(engine, models):
+    """Nobody finds a face with a tiny detector, so no comparison of it tells anything."""
+    rows = engine("build", "tiny-detector", "--target", "sm86", "--precision", "f16", "--detect-side", 64, code=1)
+    assert rows[0]["result"] == "ENGINE_UNLIKE"
+    assert "sure of no face" in rows[0]["notes"]
+    assert engine("list") == []
+
+
+def test_int8_is_built_from_a_folder_of_crops(engine, models, tmp_path):
+    crops = tmp_path / "crops"
+    crops.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(40):
+        cv2.imwrite(str(crops / f"{number}.png"), generator.integers(0, 256, (8, 8, 3), np.uint8))
+    rows = engine("build", "tiny-embedder", "--target", "sm86", "--precision", "int8", "--calibration", crops)
+    assert rows[0]["result"] == "built"
+    cv2.imwrite(str(crops / "0.png"), np.zeros((9, 8, 3), np.uint8))
+    other = ("build", "tiny-embedder", "--target", "sm89", "--precision", "int8")
+    assert engine(*other, "--calibration", crops, code=1)[0]["result"] == "CALIBRATION_INVALID"
+    assert engine(*other, "--calibration", tmp_path / "none", code=1)[0]["result"] == "CALIBRATION_INVALID"
+    assert engine(*other, code=1)[0]["result"] == "CALIBRATION_MISSING"
+
+
+def test_a_target_that_is_none_is_refused(engine, models):
+    assert engine("build", "tiny-embedder", "--target", "ampere", code=1)[0]["result"] == "ENGINE_TARGET_UNSUPPORTED"
+
+
+def test_listing_makes_no_folder(engine, tmp_path):
+    assert engine("list") == []
+    assert not (tmp_path / "engines").exists()

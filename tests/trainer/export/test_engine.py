@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from server.errors import ModelError
+from server.inference.engines.store import EngineStore
+from server.inference.gpu.fake import FakeBuilder
+from server.inference.precision import Precision
+from server.models.tiny import write_tiny_embedder
+from trainer.export.engine import EngineOrder, export_engine
+
+CROPS = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_tiny_embedder(tmp_path / "models")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return EngineStore(tmp_path / "engines")
+
+
+@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.FLOAT16, Precision.INT8])
+def test_the_engine_of_a_folder_lies_in_the_servers_cache(folder, store, precision):
+    builder = FakeBuilder()
+    engine, cosine = export_engine(folder, EngineOrder(precision, "sm86"), builder, store, crops=CROPS)
+    assert engine.built
+    assert engine.name == f"fake-sm86-{precision.value}"
+    assert store.find(engine.key).plan == engine.plan
+    assert 0.98 <= cosine <= 1.000001
+    again, _ = export_engine(folder, EngineOrder(precision, "sm86"), builder, store, crops=CROPS)
+    assert not again.built
+
+
+def test_a_network_that_loses_too_much_becomes_no_engine(folder, store):
+    """A crop almost without contrast lies between two or three of int8's levels."""
+    crops = CROPS.copy()
+    crops[0] = np.random.default_rng(1).integers(126, 130, (8, 8, 3))
+    with pytest.raises(ModelError, match=r"smallest cosine is .*, at least 0\.98 is wanted") as caught:
+        export_engine(folder, EngineOrder(Precision.INT8, "sm86"), FakeBuilder(), store, crops=crops)
+    assert caught.value.reason == "ENGINE_UNLIKE"
+    assert store.files() == ()
