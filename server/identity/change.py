@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from server.domain import Embeddings, GalleryName
+from server.identity.negatives import NegativeFaces
 from server.identity.roster import GONE, Person
 
 
@@ -26,6 +27,7 @@ class GalleryChange:
         added: keys of new templates, ascending.
         vectors: (len(added), D) their embeddings.
         removed: keys of templates that are gone.
+        negatives: everything that the person was said not to look like; None when that did not change.
     """
 
     gallery: GalleryName
@@ -38,3 +40,4 @@ class GalleryChange:
     added: Sequence[int] = ()
     vectors: Embeddings = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     removed: Sequence[int] = ()
+    negatives: NegativeFaces | None = None

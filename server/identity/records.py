@@ -157,6 +157,7 @@ class DeletionReceipt:
         revision: the gallery's, with the change.
         payload: the request stamp's.
         replayed: True when an earlier request with the same id did it.
+        sighting_count: how many sightings of the person went too.
     """
 
     name: str
@@ -165,6 +166,7 @@ class DeletionReceipt:
     revision: int
     payload: bytes = b""
     replayed: bool = False
+    sighting_count: int = 0
 
 
 Receipt: TypeAlias = EnrolReceipt | RenameReceipt | DeletionReceipt
@@ -251,6 +253,8 @@ class ChangeKind(Enum):
     ENROLLED = "enrolled"
     RENAMED = "renamed"
     DELETED = "deleted"
+    REVISED = "revised"
+    """Templates were taken away, or it was said who the person is not."""
 
 
 @dataclass(frozen=True, slots=True)
