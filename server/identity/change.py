@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
 from server.domain import Embeddings, GalleryName
 from server.identity.negatives import NegativeFaces
 from server.identity.roster import GONE, Person
+from server.identity.sightings.records import SightingChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +43,7 @@ class GalleryChange:
     vectors: Embeddings = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     removed: Sequence[int] = ()
     negatives: NegativeFaces | None = None
+
+
+StoreChange: TypeAlias = GalleryChange | SightingChange
+"""What a write did to whatever is in the store."""

@@ -68,13 +68,18 @@ def subject_of(db: apsw.Connection, name: IdentityName) -> Subject:
 def new_person(db: apsw.Connection, gallery: GalleryName, pin: Pin, person: tuple[str, int]) -> Subject:
     """A person without templates: a display name, and when."""
     display_name, at_ns = person
-    name = IdentityName(gallery, base64.b32encode(secrets.token_bytes(10)).decode().lower())
+    name = IdentityName(gallery, new_id())
     db.execute(
         "INSERT INTO identities (gallery_key, identity_id, display_name, folded_name, created_ns, updated_ns) "
         "VALUES (?, ?, ?, ?, ?, ?)",
         (pin.gallery_key, name.identity_id, display_name, folded(display_name), at_ns, at_ns),
     )
     return Subject(name, pin.gallery_key, pin.revision, pin.fingerprint, db.last_insert_rowid())
+
+
+def new_id() -> str:
+    """The end of a resource name that nothing else has: 16 of a-z and 2-7."""
+    return base64.b32encode(secrets.token_bytes(10)).decode().lower()
 
 
 def touch(db: apsw.Connection, subject: Subject, at_ns: int) -> None:

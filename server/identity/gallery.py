@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+import apsw
 
 from server.domain import Embeddings, GalleryName, IdentityName
 from server.identity import reads, requests, writes
@@ -21,12 +24,12 @@ from server.identity.admission import (
     check_time,
     name_to_enrol,
 )
-from server.identity.change import GalleryChange
+from server.identity.change import GalleryChange, StoreChange
 from server.identity.directory import DataDirectory
 from server.identity.display_name import check_display_name, folded
 from server.identity.doctor import CheckRule, check
 from server.identity.folder import Folder
-from server.identity.group_commit import GroupCommit
+from server.identity.group_commit import Answer, GroupCommit, Outcome
 from server.identity.hnsw import HnswIndex
 from server.identity.index import BruteForceIndex
 from server.identity.index_settings import IndexSettings
@@ -51,6 +54,7 @@ from server.identity.records import (
     Replay,
     RequestStamp,
 )
+from server.identity.sightings.records import SightingChange
 from server.identity.snapshot import snapshot_directory
 from server.identity.store import Store
 from server.identity.vectors import check_embeddings
@@ -73,8 +77,9 @@ class Galleries:
         self._loader = loader
         self._live: dict[GalleryName, LiveGallery] = {}
         self._folder = Folder()
-        self._writer: GroupCommit[GalleryChange] = GroupCommit(store, self._publish)
+        self._writer: GroupCommit[StoreChange] = GroupCommit(store, self._publish)
         self._closed = False
+        self._listeners: list[Callable[[Sequence[SightingChange]], None]] = []
 
     @staticmethod
     def open(
@@ -131,15 +136,48 @@ class Galleries:
         finally:
             self._directory.release()
 
-    def _publish(self, changes: Sequence[GalleryChange]) -> None:
+    def _publish(self, changes: Sequence[StoreChange]) -> None:
         by_gallery: dict[GalleryName, list[GalleryChange]] = {}
         for change in changes:
-            by_gallery.setdefault(change.gallery, []).append(change)
+            if isinstance(change, GalleryChange):
+                by_gallery.setdefault(change.gallery, []).append(change)
         for name, its in by_gallery.items():
             live = self._live.get(name) or self._loader.new(name, its[0].gallery_key)
             live.apply(its)
             self._live[name] = live
             self._folder.look_at(live)
+        seen = [change for change in changes if isinstance(change, SightingChange)]
+        if seen:
+            for listener in self._listeners:
+                listener(seen)
+
+    # For those who keep more in the same store
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the server's embeddings."""
+        return self._loader.fingerprint
+
+    @property
+    def dimension(self) -> int:
+        """Of the server's embeddings."""
+        return self._loader.dimension
+
+    def write(self, job: Callable[[apsw.Connection], Outcome[Answer, StoreChange]]) -> Answer:
+        """Runs a write and waits until it is durable and published (`GroupCommit.submit`)."""
+        return self._writer.submit(job)
+
+    def post(self, job: Callable[[apsw.Connection], Outcome[Answer, StoreChange]]) -> Future[Answer]:
+        """Runs a write without waiting for it (`GroupCommit.post`)."""
+        return self._writer.post(job)
+
+    def reading(self) -> AbstractContextManager[apsw.Connection]:
+        """A connection that sees one state of the store (`Store.reading`)."""
+        return self._store.reading()
+
+    def listen(self, listener: Callable[[Sequence[SightingChange]], None]) -> None:
+        """Has changes of sightings and groups told to a function, on the writing thread, once they are durable."""
+        self._listeners.append(listener)
 
     # Writes
 

@@ -1,0 +1,229 @@
+"""The sightings of one data directory: who was seen where, durable, and always under the names of now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+
+from server.domain import Embeddings, GalleryName, IdentityName, Image, Match, Quality, SightingName, TrackReport, UnknownName
+from server.identity.admission import check_page_size
+from server.identity.cluster_settings import ClusterSettings
+from server.identity.gallery import Galleries
+from server.identity.page_token import key_of, token_for
+from server.identity.sightings import reads, recording
+from server.identity.sightings.clustering import Clusterings
+from server.identity.sightings.recording import TrackRecord
+from server.identity.sightings.records import (
+    NearSighting,
+    Sighting,
+    SightingChange,
+    SightingFilter,
+    SightingPage,
+    SightingSearch,
+    Unknown,
+    UnknownFace,
+    UnknownPage,
+    UnknownState,
+)
+from server.identity.sightings.tracks import Recorded, Tracks
+from server.identity.sightings.watching import Watch, Watches
+
+
+@dataclass(frozen=True, slots=True)
+class SightingRule:
+    """How sightings are kept.
+
+    Attributes:
+        clusters: when unknown faces are one person.
+        encode: a crop as JPEG; gives no bytes when crops are not kept.
+        fit: whether a face is good enough to become a template.
+        clock: wall-clock nanoseconds since the epoch.
+    """
+
+    clusters: ClusterSettings
+    encode: Callable[[Image], bytes]
+    fit: Callable[[Quality], bool]
+    clock: Callable[[], int]
+
+
+class Sightings:
+    """Every sighting and every group of unknown faces of one data directory. Each method may be called from any thread.
+
+    Args:
+        galleries: whose store they share.
+        rule: how they are kept.
+    """
+
+    def __init__(self, galleries: Galleries, rule: SightingRule) -> None:
+        self._galleries = galleries
+        self._rule = rule
+        self._clusterings = Clusterings(
+            rule.clusters, fingerprint=galleries.fingerprint, dimension=galleries.dimension
+        )
+        self._tracks = Tracks(self._post)
+        self._watches = Watches()
+        galleries.listen(self._published)
+
+    # Tracks
+
+    def observe(self, report: TrackReport) -> str:
+        """Takes note of a track; cheap, and never waits for the disk.
+
+        May be called for every frame: a track is written down when it is first reported, when its answer changes, and at
+        its end. A group is named once that is durable, some milliseconds after the report that led to it.
+
+        Returns:
+            Resource name of the group of unknown faces that the track belongs to now; empty for none and for a match.
+        """
+        return self._tracks.observe(report)
+
+    def _post(self, report: TrackReport) -> Future[Recorded]:
+        track = self._record_of(report)
+        return self._galleries.post(
+            lambda db: recording.record(db, self._clusterings, track, self._rule.clock())
+        )
+
+    def _record_of(self, report: TrackReport) -> TrackRecord:
+        answer = report.answer
+        return TrackRecord(
+            gallery=report.gallery,
+            camera=report.camera,
+            track=report.track,
+            first_seen_ns=report.first_seen_ns,
+            last_seen_ns=report.last_seen_ns,
+            frames=report.frames,
+            ended=report.ended,
+            identity=IdentityName.parse(answer.identity) if isinstance(answer, Match) else None,
+            distance=answer.distance,
+            threshold=answer.threshold,
+            quality=report.best.quality,
+            best_ns=report.best.taken_at_ns,
+            template=report.template,
+            crop=self._rule.encode(report.best.pixels),
+        )
+
+    def _published(self, changes: Sequence[SightingChange]) -> None:
+        for change in changes:
+            keys = self._tracks.keys(change.gallery, frozenset(change.sightings), frozenset(change.people))
+            if keys:
+                with self._galleries.reading() as db:
+                    found = reads.sightings_by_key(db, change.gallery, keys)
+                self._tracks.regroup({seen.key: seen.person.unknown for seen in found})
+        self._watches.publish(changes)
+
+    # Reads
+
+    def list_page(
+        self, gallery: GalleryName, wanted: SightingFilter, *, page_size: int = 0, page_token: str = ""
+    ) -> SightingPage:
+        """Sightings, the newest first. Whatever is there all the while is in exactly one page.
+
+        Args:
+            gallery: whose.
+            wanted: which.
+            page_size: 0 means 100; more than 1000 is cut to 1000.
+            page_token: of the page before; empty for the first.
+
+        Raises:
+            InvalidInputError: PAGE_SIZE_INVALID, PAGE_TOKEN_INVALID, RESOURCE_NAME_INVALID.
+            NotFoundError: the identity or the group that is asked for is not there.
+        """
+        count, list_of = check_page_size(page_size), f"sightings\n{wanted}"
+        before = key_of(page_token, gallery, list_of)
+        with self._galleries.reading() as db:
+            found = reads.page(db, gallery, wanted, before=before, count=count + 1)
+        token = token_for(gallery, list_of, found[count - 1].key) if len(found) > count else ""
+        return SightingPage(tuple(found[:count]), token)
+
+    def get(self, name: SightingName) -> tuple[Sighting, bytes]:
+        """A sighting and its best look as JPEG, empty when it was not kept.
+
+        Raises:
+            NotFoundError: when it is not there.
+        """
+        with self._galleries.reading() as db:
+            found = reads.sighting(db, name)
+            return found, reads.crop(db, found.key)
+
+    def search(
+        self, gallery: GalleryName, embeddings: Embeddings, *, limit: int, include_identified: bool
+    ) -> SightingSearch:
+        """The sightings nearest to each face, whatever the distance: compared with every one of them.
+
+        Args:
+            gallery: where.
+            embeddings: (N, D) float32 of norm 1.
+            limit: sightings per face, at least 1.
+            include_identified: also those that show somebody enrolled.
+        """
+        best: list[list[tuple[float, int]]] = [[] for _ in embeddings]
+        searched = 0
+        fingerprint = self._galleries.fingerprint
+        with self._galleries.reading() as db:
+            for block in reads.templates(db, gallery, fingerprint, include_identified=include_identified):
+                searched += len(block.keys)
+                for near, query in zip(best, embeddings, strict=True):
+                    difference = block.vectors - query
+                    distances = np.vecdot(difference, difference)
+                    near += zip(distances.tolist(), block.keys.tolist(), strict=True)
+                    near.sort()
+                    del near[limit:]
+            count = reads.people_count(db, gallery, fingerprint, include_identified=include_identified)
+            keys = sorted({key for near in best for _, key in near})
+            shown = {seen.key: seen for seen in reads.sightings_by_key(db, gallery, keys)}
+        candidates = tuple(tuple(NearSighting(shown[key], distance) for distance, key in near) for near in best)
+        return SightingSearch(candidates, count, searched)
+
+    def unknowns_page(
+        self, gallery: GalleryName, states: Sequence[UnknownState], *, page_size: int = 0, page_token: str = ""
+    ) -> UnknownPage:
+        """Groups in the order of their beginning; of no state in particular means open ones.
+
+        Raises:
+            InvalidInputError: PAGE_SIZE_INVALID, PAGE_TOKEN_INVALID.
+        """
+        wanted = sorted(set(states) or {UnknownState.OPEN}, key=lambda state: state.value)
+        count, list_of = check_page_size(page_size), f"unknowns\n{wanted}"
+        after = key_of(page_token, gallery, list_of)
+        with self._galleries.reading() as db:
+            found = reads.unknowns_page(db, gallery, wanted, after=after, count=count + 1)
+        token = token_for(gallery, list_of, found[count - 1][0]) if len(found) > count else ""
+        return UnknownPage(tuple(unknown for _, unknown in found[:count]), token)
+
+    def unknown(self, name: UnknownName) -> Unknown:
+        """A group, or the one that took it in.
+
+        Raises:
+            NotFoundError: when there is none.
+        """
+        with self._galleries.reading() as db:
+            return reads.unknown(db, name)
+
+    def faces(self, name: UnknownName, *, limit: int) -> tuple[UnknownFace, ...]:
+        """A group's faces with their crops, the best first.
+
+        Raises:
+            NotFoundError: when there is no such group.
+        """
+        with self._galleries.reading() as db:
+            keys = reads.best_sightings(db, reads.unknown_row(db, name).key, limit)
+            shown = {seen.key: seen for seen in reads.sightings_by_key(db, name.gallery, keys)}
+            return tuple(UnknownFace(shown[key], reads.crop(db, key)) for key in keys)
+
+    # Watching
+
+    def watch(self, gallery: GalleryName, notify: Callable[[], None]) -> Watch:
+        """Collects what happens from now on; `unwatch` it."""
+        return self._watches.begin(gallery, notify)
+
+    def unwatch(self, watch: Watch) -> None:
+        """Ends a watch."""
+        self._watches.end(watch)
+
+    def by_key(self, gallery: GalleryName, keys: Sequence[int]) -> list[Sighting]:
+        """Those of these sightings that are there, in the order of their keys."""
+        with self._galleries.reading() as db:
+            return reads.sightings_by_key(db, gallery, keys)
