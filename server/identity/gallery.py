@@ -51,9 +51,9 @@ from server.identity.records import (
     NewPerson,
     NewTemplate,
     RenameReceipt,
-    Replay,
     RequestStamp,
 )
+from server.identity.requests import Replay
 from server.identity.sightings.records import SightingChange
 from server.identity.snapshot import snapshot_directory
 from server.identity.store import Store

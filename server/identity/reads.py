@@ -158,7 +158,7 @@ def negatives_of(db: apsw.Connection, identity_key: int, fingerprint: str) -> Ne
     return _negative_faces(rows.fetchall())
 
 
-def _negative_faces(rows: Sequence[tuple[bytes, float]]) -> NegativeFaces:
+def _negative_faces(rows: Sequence[tuple[Any, ...]]) -> NegativeFaces:
     joined = b"".join(embedding for embedding, _ in rows)
     return NegativeFaces(
         np.frombuffer(joined, "<f4").reshape(len(rows), -1 if rows else 0),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
 
 from server.domain import Embedding, Quality
 from server.identity.doctor import Checkup
@@ -167,25 +166,6 @@ class DeletionReceipt:
     payload: bytes = b""
     replayed: bool = False
     sighting_count: int = 0
-
-
-Receipt: TypeAlias = EnrolReceipt | RenameReceipt | DeletionReceipt
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """The answer that an earlier request with the same id got.
-
-    Attributes:
-        receipt: the answer; its `replayed` is True.
-    """
-
-    receipt: Receipt
-
-    @property
-    def payload(self) -> bytes:
-        """The earlier request stamp's."""
-        return self.receipt.payload
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,8 +136,9 @@ def rename(
 def delete(
     db: apsw.Connection, name: IdentityName, *, request: RequestStamp, at_ns: int
 ) -> Outcome[DeletionReceipt, GalleryChange]:
-    """Removes a person with templates and crops, sightings and unknown groups that show the person, what was done to
-    them, and what answers of earlier requests say of the person.
+    """Removes a person, the person's templates, crops and sightings, and what answers of earlier requests tell.
+
+    Not left either: unknown groups that had the person's name, and negative references made of the person's face.
 
     Raises:
         NotFoundError: when the person is not there.

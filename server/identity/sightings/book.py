@@ -8,27 +8,48 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.domain import Embeddings, GalleryName, IdentityName, Image, Match, Quality, SightingName, TrackReport, UnknownName
-from server.identity.admission import check_page_size
+from server.domain import (
+    Embeddings,
+    GalleryName,
+    IdentityName,
+    Image,
+    Match,
+    OperationName,
+    Quality,
+    SightingName,
+    TrackReport,
+    UnknownName,
+)
+from server.errors import InvalidInputError
+from server.identity.admission import check_page_size, name_to_enrol
 from server.identity.cluster_settings import ClusterSettings
 from server.identity.gallery import Galleries
 from server.identity.page_token import key_of, token_for
-from server.identity.sightings import reads, recording
+from server.identity.sightings import correcting, operations, reads, recording
 from server.identity.sightings.clustering import Clusterings
+from server.identity.sightings.correcting import Splitting
+from server.identity.sightings.naming import Naming, name_unknown
+from server.identity.sightings.orders import Order
 from server.identity.sightings.recording import TrackRecord
 from server.identity.sightings.records import (
     NearSighting,
+    Operation,
+    OperationPage,
+    OperationReceipt,
     Sighting,
     SightingChange,
     SightingFilter,
     SightingPage,
     SightingSearch,
     Unknown,
+    UnknownDeletionReceipt,
     UnknownFace,
     UnknownPage,
     UnknownState,
 )
+from server.identity.sightings.rejecting import reject_match
 from server.identity.sightings.tracks import Recorded, Tracks
+from server.identity.sightings.undoing import undo
 from server.identity.sightings.watching import Watch, Watches
 
 
@@ -60,9 +81,7 @@ class Sightings:
     def __init__(self, galleries: Galleries, rule: SightingRule) -> None:
         self._galleries = galleries
         self._rule = rule
-        self._clusterings = Clusterings(
-            rule.clusters, fingerprint=galleries.fingerprint, dimension=galleries.dimension
-        )
+        self._clusterings = Clusterings(rule.clusters, fingerprint=galleries.fingerprint, dimension=galleries.dimension)
         self._tracks = Tracks(self._post)
         self._watches = Watches()
         galleries.listen(self._published)
@@ -72,8 +91,8 @@ class Sightings:
     def observe(self, report: TrackReport) -> str:
         """Takes note of a track; cheap, and never waits for the disk.
 
-        May be called for every frame: a track is written down when it is first reported, when its answer changes, and at
-        its end. A group is named once that is durable, some milliseconds after the report that led to it.
+        May be called for every frame: a track is written down when it is first reported, when its answer changes, and
+        at its end. A group is named once that is durable, some milliseconds after the report that led to it.
 
         Returns:
             Resource name of the group of unknown faces that the track belongs to now; empty for none and for a match.
@@ -82,9 +101,7 @@ class Sightings:
 
     def _post(self, report: TrackReport) -> Future[Recorded]:
         track = self._record_of(report)
-        return self._galleries.post(
-            lambda db: recording.record(db, self._clusterings, track, self._rule.clock())
-        )
+        return self._galleries.post(lambda db: recording.record(db, self._clusterings, track, self._rule.clock()))
 
     def _record_of(self, report: TrackReport) -> TrackRecord:
         answer = report.answer
@@ -113,6 +130,128 @@ class Sightings:
                     found = reads.sightings_by_key(db, change.gallery, keys)
                 self._tracks.regroup({seen.key: seen.person.unknown for seen in found})
         self._watches.publish(changes)
+
+    # What admins say
+
+    def name(
+        self,
+        unknown: UnknownName,
+        *,
+        display_name: str = "",
+        identity: IdentityName | None = None,
+        order: Order,
+    ) -> OperationReceipt:
+        """Says who a group is; its best faces become templates and all its sightings show the name.
+
+        Args:
+            unknown: the group.
+            display_name: of a new identity; empty with `identity`.
+            identity: who is enrolled already; None makes a new identity.
+            order: who asks.
+
+        Raises:
+            InvalidInputError: DISPLAY_NAME_INVALID, DISPLAY_NAME_UNWANTED, IDENTITY_ELSEWHERE.
+            NotFoundError: when the group or the identity is not there.
+            ConflictError: UNKNOWN_NAMED, NO_USABLE_FACE, REQUEST_ID_REUSED, REQUEST_RESULT_DELETED.
+            StorageError: when it could not be made durable; nothing changed.
+        """
+        checked = name_to_enrol(unknown.gallery, identity, display_name)
+        naming = Naming(unknown, identity, checked, self._rule.fit)
+        return self._galleries.write(lambda db: name_unknown(db, self._clusterings, naming, order))
+
+    def merge(self, unknowns: Sequence[UnknownName], *, order: Order) -> OperationReceipt:
+        """Says that groups are one person. The receipt tells which one took in the others.
+
+        Raises:
+            InvalidInputError: GROUPS_MISSING, GALLERY_MISMATCH.
+            NotFoundError: when one is not there.
+            ConflictError: UNKNOWN_NAMED, OTHER_MODELS, and as `name`.
+            StorageError: as `name`.
+        """
+        if len({unknown.gallery for unknown in unknowns}) > 1:
+            raise InvalidInputError(
+                "GALLERY_MISMATCH", "the groups are of different galleries; name those of one", field="names"
+            )
+        if len(unknowns) < 2:
+            raise InvalidInputError("GROUPS_MISSING", "name at least two groups to merge", field="names")
+        return self._galleries.write(lambda db: correcting.merge_unknowns(db, self._clusterings, unknowns, order))
+
+    def split(self, unknown: UnknownName, sightings: Sequence[SightingName] = (), *, order: Order) -> OperationReceipt:
+        """Says that a group is two people: these sightings, or the two most distinct halves when none is given.
+
+        The receipt's `other` is the new group.
+
+        Raises:
+            InvalidInputError: SPLIT_INVALID, when sightings are of other groups, or nothing would be left of one.
+            NotFoundError: when the group is not there.
+            ConflictError: LAST_TEMPLATE, OTHER_MODELS, and as `name`.
+            StorageError: as `name`.
+        """
+        splitting = Splitting(unknown, tuple(sightings))
+        return self._galleries.write(lambda db: correcting.split_unknown(db, self._clusterings, splitting, order))
+
+    def ignore(self, unknown: UnknownName, *, ignored: bool = True, order: Order) -> OperationReceipt:
+        """Hides a group, or shows it again.
+
+        Raises:
+            NotFoundError: when it is not there.
+            ConflictError: UNKNOWN_NAMED, and as `name`.
+            StorageError: as `name`.
+        """
+        return self._galleries.write(lambda db: correcting.ignore_unknown(db, unknown, ignored=ignored, order=order))
+
+    def delete(self, unknown: UnknownName, *, order: Order) -> UnknownDeletionReceipt:
+        """Removes a group with all its sightings and everything that was kept of them; there is no way back.
+
+        Raises:
+            NotFoundError: when it is not there.
+            ConflictError: UNKNOWN_NAMED, and as `name`.
+            StorageError: as `name`.
+        """
+        return self._galleries.write(lambda db: correcting.delete_unknown(db, self._clusterings, unknown, order))
+
+    def reject(self, sighting: SightingName, *, order: Order) -> OperationReceipt:
+        """Says that a sighting does not show whom it is said to show; no face like it ever will.
+
+        Raises:
+            NotFoundError: when it is not there.
+            ConflictError: NOT_IDENTIFIED, LAST_FACE, LAST_TEMPLATE, OTHER_MODELS, and as `name`.
+            StorageError: as `name`.
+        """
+        return self._galleries.write(lambda db: reject_match(db, self._clusterings, sighting, order))
+
+    def undo(self, operation: OperationName | GalleryName, *, order: Order) -> OperationReceipt:
+        """Takes an operation back, or the last one of a gallery that can be.
+
+        Raises:
+            NotFoundError: when it is not there; NOTHING_TO_UNDO.
+            ConflictError: UNDONE_ALREADY, NOT_UNDOABLE, UNDO_BLOCKED, and as `name`.
+            StorageError: as `name`.
+        """
+        name = operation if isinstance(operation, OperationName) else OperationName(operation, 0)
+        return self._galleries.write(lambda db: undo(db, self._clusterings, name, order))
+
+    def operation(self, name: OperationName) -> Operation:
+        """A line of the audit log.
+
+        Raises:
+            NotFoundError: when it is not there.
+        """
+        with self._galleries.reading() as db:
+            return operations.operation(db, name).operation
+
+    def operations_page(self, gallery: GalleryName, *, page_size: int = 0, page_token: str = "") -> OperationPage:
+        """What admins did, the newest first.
+
+        Raises:
+            InvalidInputError: PAGE_SIZE_INVALID, PAGE_TOKEN_INVALID.
+        """
+        count = check_page_size(page_size)
+        before = key_of(page_token, gallery, "operations\n")
+        with self._galleries.reading() as db:
+            found = operations.page(db, gallery, before=before, count=count + 1)
+        token = token_for(gallery, "operations\n", found[count - 1][0]) if len(found) > count else ""
+        return OperationPage(tuple(operation for _, operation in found[:count]), token)
 
     # Reads
 

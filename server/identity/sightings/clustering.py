@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 import apsw
@@ -72,7 +73,7 @@ class Clusterings:
         db: apsw.Connection,
         place: Place,
         plan: Regrouping,
-        sightings: Mapping[int, int] = {},  # noqa: B006 - never written to
+        sightings: Mapping[int, int] = MappingProxyType({}),
     ) -> SightingChange:
         """Writes and applies a plan that was made by the gallery's clustering.
 
@@ -98,7 +99,7 @@ class Clusterings:
         self._known[gallery_key] = _Known(clusters, outdate(db, gallery_key))
 
     def seen(self, gallery_key: int) -> Clusters | None:
-        """A gallery's clustering as it was last, for its methods that any thread may call; None before its first use."""
+        """A gallery's clustering as it was last, for its methods that any thread may call; None before it was used."""
         known = self._known.get(gallery_key)
         return known.clusters if known else None
 
@@ -180,7 +181,7 @@ def write_plan(
     db: apsw.Connection,
     place: Place,
     plan: Regrouping,
-    sightings: Mapping[int, int] = {},  # noqa: B006 - never written to
+    sightings: Mapping[int, int] = MappingProxyType({}),
 ) -> SightingChange:
     """Writes a plan.
 
@@ -192,6 +193,7 @@ def write_plan(
     ended = {number for number, _ in plan.ended}
     unknown_keys = _unknown_keys(db, key, {number for _, number in plan.moved} | ended | {t for _, t in plan.ended})
     concerned = _moving(db, plan, ended)
+    old_chunklets = _chunklets(db, plan)
     _add(db, plan, unknown_keys, sightings)
     added = {face.key for face in plan.added}
     db.executemany(
@@ -200,7 +202,7 @@ def write_plan(
     )
     db.executemany("UPDATE faces SET chunklet = ? WHERE face_key = ?", [(c, face) for face, c in plan.bound])
     db.executemany("DELETE FROM faces WHERE face_key = ?", [(face,) for face in plan.removed])
-    _link(db, key, plan)
+    _link(db, key, plan, old_chunklets)
     for number in plan.promoted:
         db.execute("UPDATE unknowns SET known = 1 WHERE gallery_key = ? AND number = ?", (key, number))
         concerned |= _of_group(db, key, number)
@@ -218,13 +220,12 @@ def _start(db: apsw.Connection, place: Place, numbers: Iterable[int]) -> None:
 
 
 def _unknown_keys(db: apsw.Connection, gallery_key: int, numbers: Iterable[int]) -> dict[int, int]:
-    return dict(
-        db.execute(
-            "SELECT number, unknown_key FROM unknowns "
-            "WHERE gallery_key = ? AND number IN (SELECT value FROM json_each(?))",
-            (gallery_key, json.dumps(list(numbers))),
-        ).fetchall()
+    rows = db.execute(
+        "SELECT number, unknown_key FROM unknowns "
+        "WHERE gallery_key = ? AND number IN (SELECT value FROM json_each(?))",
+        (gallery_key, json.dumps(list(numbers))),
     )
+    return {number: unknown_key for number, unknown_key in rows}
 
 
 def _moving(db: apsw.Connection, plan: Regrouping, ended: set[int]) -> set[int]:
@@ -238,9 +239,7 @@ def _moving(db: apsw.Connection, plan: Regrouping, ended: set[int]) -> set[int]:
     return {sighting for sighting, number in rows if number not in ended}
 
 
-def _add(
-    db: apsw.Connection, plan: Regrouping, unknown_keys: Mapping[int, int], sightings: Mapping[int, int]
-) -> None:
+def _add(db: apsw.Connection, plan: Regrouping, unknown_keys: Mapping[int, int], sightings: Mapping[int, int]) -> None:
     group_of = dict(plan.moved)
     db.executemany(
         "INSERT INTO faces (face_key, sighting_key, unknown_key, chunklet, score, embedding) VALUES (?, ?, ?, 0, ?, ?)",
@@ -273,13 +272,34 @@ def _end(db: apsw.Connection, place: Place, unknown_key: int, target: int | None
     return place.gallery.unknown(unknown_id)
 
 
-def _link(db: apsw.Connection, gallery_key: int, plan: Regrouping) -> None:
-    db.executemany(
-        "INSERT OR IGNORE INTO cannot_links VALUES (?, ?, ?)", [(gallery_key, *sorted(pair)) for pair in plan.linked]
+def _chunklets(db: apsw.Connection, plan: Regrouping) -> set[tuple[int, int]]:
+    """(old, new) chunklets of the faces that get another one."""
+    new = dict(plan.bound)
+    rows = db.execute(
+        "SELECT chunklet, face_key FROM faces WHERE chunklet <> 0 AND face_key IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(new)),),
     )
+    return {(old, new[face]) for old, face in rows}
+
+
+def _link(db: apsw.Connection, gallery_key: int, plan: Regrouping, chunklets: Iterable[tuple[int, int]]) -> None:
+    """Writes cannot-links. Those with faces that the clustering lacks, because they have a name, are passed on."""
     db.executemany(
         "DELETE FROM cannot_links WHERE gallery_key = ? AND first = ? AND second = ?",
         [(gallery_key, *sorted(pair)) for pair in plan.unlinked],
+    )
+    passed = {
+        (min(new, other), max(new, other))
+        for old, new in chunklets
+        for (other,) in db.execute(
+            "SELECT first + second - ?1 FROM cannot_links WHERE gallery_key = ?2 AND ?1 IN (first, second)",
+            (old, gallery_key),
+        )
+        if other != new
+    }
+    db.executemany(
+        "INSERT OR IGNORE INTO cannot_links VALUES (?, ?, ?)",
+        [(gallery_key, *sorted(pair)) for pair in {*plan.linked, *passed}],
     )
 
 

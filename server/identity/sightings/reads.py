@@ -192,7 +192,8 @@ def unknown_row(db: apsw.Connection, name: UnknownName, field: str = "name") -> 
             "which there are",
             field=field,
         )
-    return UnknownRow(UnknownName(name.gallery, row[0]), *row[1:5], bool(row[5]))
+    unknown_id, unknown_key, _, number, identity_key, ignored = row
+    return UnknownRow(UnknownName(name.gallery, unknown_id), unknown_key, key, number, identity_key, bool(ignored))
 
 
 _UNKNOWN: Final = (

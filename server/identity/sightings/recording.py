@@ -99,9 +99,7 @@ def _denied(db: apsw.Connection, sighting_key: int, identity_key: int) -> bool:
     )
 
 
-def _write(
-    db: apsw.Connection, place: Place, track: TrackRecord, keys: tuple[int | None, int | None, str]
-) -> int:
+def _write(db: apsw.Connection, place: Place, track: TrackRecord, keys: tuple[int | None, int | None, str]) -> int:
     key, identity_key, fingerprint = keys
     values = {
         "camera": track.camera,
