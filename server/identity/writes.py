@@ -9,7 +9,7 @@ import apsw
 
 from server.domain import GalleryName, IdentityName
 from server.identity import reads, requests
-from server.identity.change import GalleryChange
+from server.identity.change import GalleryChange, StoreChange
 from server.identity.display_name import folded
 from server.identity.entries import logged, new_person, pinned, revised, subject_of, touch, with_templates
 from server.identity.group_commit import Outcome
@@ -25,6 +25,7 @@ from server.identity.records import (
 )
 from server.identity.roster import GONE, Person
 from server.identity.sightings import erasing
+from server.identity.sightings.records import SightingChange
 from server.identity.store import owe_rewriting
 
 
@@ -111,7 +112,7 @@ def rename(
     *,
     request: RequestStamp,
     at_ns: int,
-) -> Outcome[RenameReceipt, GalleryChange]:
+) -> Outcome[RenameReceipt, StoreChange]:
     """Gives a person another display name.
 
     Raises:
@@ -130,12 +131,13 @@ def rename(
     change = logged(db, subject, ChangeKind.RENAMED, at_ns)
     receipt = RenameReceipt(reads.identity(db, name), change.revision, request.payload)
     requests.keep(db, request, subject.gallery_key, receipt)
-    return Outcome(receipt, (replace(change, person=Person(name.identity_id, display_name)),))
+    told = SightingChange(name.gallery, subject.gallery_key, people=(str(name),))
+    return Outcome(receipt, (replace(change, person=Person(name.identity_id, display_name)), told))
 
 
 def delete(
     db: apsw.Connection, name: IdentityName, *, request: RequestStamp, at_ns: int
-) -> Outcome[DeletionReceipt, GalleryChange]:
+) -> Outcome[DeletionReceipt, StoreChange]:
     """Removes a person, the person's templates, crops and sightings, and what answers of earlier requests tell.
 
     Not left either: unknown groups that had the person's name, and negative references made of the person's face.
@@ -163,7 +165,7 @@ def delete(
     owe_rewriting(db)
     change = logged(db, subject, ChangeKind.DELETED, at_ns)
     receipt = DeletionReceipt(
-        str(name), len(removed), at_ns, change.revision, request.payload, sighting_count=traces.sighting_count
+        str(name), len(removed), at_ns, change.revision, request.payload, sighting_count=len(traces.sightings)
     )
     db.execute(
         "INSERT INTO deletions VALUES (?, ?, ?, ?, ?)",
@@ -172,4 +174,5 @@ def delete(
     requests.keep(db, request, subject.gallery_key, receipt)
     gone = replace(change, person=GONE, removed=removed)
     others = [revised(db, key, subject.fingerprint, at_ns) for key in traces.others]
-    return Outcome(receipt, (gone, *others), erases=True)
+    told = SightingChange(name.gallery, subject.gallery_key, people=(str(name),), deleted=traces.sightings)
+    return Outcome(receipt, (gone, *others, told), erases=True)

@@ -28,6 +28,7 @@ from server.identity.page_token import key_of, token_for
 from server.identity.sightings import correcting, operations, reads, recording
 from server.identity.sightings.clustering import Clusterings
 from server.identity.sightings.correcting import Splitting
+from server.identity.sightings.keeper import Keeper
 from server.identity.sightings.naming import Naming, name_unknown
 from server.identity.sightings.orders import Order
 from server.identity.sightings.recording import TrackRecord
@@ -48,6 +49,7 @@ from server.identity.sightings.records import (
     UnknownState,
 )
 from server.identity.sightings.rejecting import reject_match
+from server.identity.sightings.retention import RetentionPolicy
 from server.identity.sightings.tracks import Recorded, Tracks
 from server.identity.sightings.undoing import undo
 from server.identity.sightings.watching import Watch, Watches
@@ -59,12 +61,14 @@ class SightingRule:
 
     Attributes:
         clusters: when unknown faces are one person.
+        retention: what is kept how long.
         encode: a crop as JPEG; gives no bytes when crops are not kept.
         fit: whether a face is good enough to become a template.
         clock: wall-clock nanoseconds since the epoch.
     """
 
     clusters: ClusterSettings
+    retention: RetentionPolicy
     encode: Callable[[Image], bytes]
     fit: Callable[[Quality], bool]
     clock: Callable[[], int]
@@ -76,6 +80,9 @@ class Sightings:
     Args:
         galleries: whose store they share.
         rule: how they are kept.
+
+    Attributes:
+        keeper: settles groups and removes what is too old; to be started and stopped.
     """
 
     def __init__(self, galleries: Galleries, rule: SightingRule) -> None:
@@ -84,6 +91,7 @@ class Sightings:
         self._clusterings = Clusterings(rule.clusters, fingerprint=galleries.fingerprint, dimension=galleries.dimension)
         self._tracks = Tracks(self._post)
         self._watches = Watches()
+        self.keeper = Keeper(galleries, self._clusterings, rule.retention, rule.clock)
         galleries.listen(self._published)
 
     # Tracks
@@ -354,7 +362,7 @@ class Sightings:
 
     # Watching
 
-    def watch(self, gallery: GalleryName, notify: Callable[[], None]) -> Watch:
+    def watch(self, gallery: GalleryName, notify: Callable[[], object]) -> Watch:
         """Collects what happens from now on; `unwatch` it."""
         return self._watches.begin(gallery, notify)
 

@@ -221,11 +221,10 @@ def _start(db: apsw.Connection, place: Place, numbers: Iterable[int]) -> None:
 
 def _unknown_keys(db: apsw.Connection, gallery_key: int, numbers: Iterable[int]) -> dict[int, int]:
     rows = db.execute(
-        "SELECT number, unknown_key FROM unknowns "
-        "WHERE gallery_key = ? AND number IN (SELECT value FROM json_each(?))",
+        "SELECT number, unknown_key FROM unknowns WHERE gallery_key = ? AND number IN (SELECT value FROM json_each(?))",
         (gallery_key, json.dumps(list(numbers))),
     )
-    return {number: unknown_key for number, unknown_key in rows}
+    return {int(number): int(unknown_key) for number, unknown_key in rows}
 
 
 def _moving(db: apsw.Connection, plan: Regrouping, ended: set[int]) -> set[int]:

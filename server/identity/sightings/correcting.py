@@ -217,14 +217,13 @@ def delete_unknown(
     row = reads.unknown_row(db, name)
     refuse_named(db, row)
     place = Place(name.gallery, row.gallery_key, order.at_ns)
-    sightings = reads.sightings_of(db, row.key)
     faces = [key for (key,) in db.execute("SELECT face_key FROM faces WHERE unknown_key = ?", (row.key,))]
     clusterings.apply_only(db, place.gallery_key, clusterings.of(db, place.gallery_key).remove(faces))
     erased = erasing.erase_unknown(db, row.key)
     owe_rewriting(db)
     log(db, place, Entry(OperationKind.DELETE, order.principal, (str(row.name),)))
-    receipt = UnknownDeletionReceipt(str(row.name), erased.sighting_count, order.at_ns, order.request.payload)
+    receipt = UnknownDeletionReceipt(str(row.name), len(erased.sightings), order.at_ns, order.request.payload)
     requests.keep(db, order.request, place.gallery_key, receipt)
     others = [revised(db, key, clusterings.fingerprint, order.at_ns) for key in erased.others]
-    gone = SightingChange(place.gallery, place.gallery_key, people=(str(row.name),), deleted=sightings)
+    gone = SightingChange(place.gallery, place.gallery_key, people=(str(row.name),), deleted=erased.sightings)
     return Outcome(receipt, (*others, gone), erases=True)

@@ -18,11 +18,11 @@ class Erased:
     """What went.
 
     Attributes:
-        sighting_count: how many sightings.
+        sightings: keys.
         others: keys of other identities of which negative references went too.
     """
 
-    sighting_count: int
+    sightings: tuple[int, ...]
     others: tuple[int, ...]
 
 
@@ -30,7 +30,7 @@ def erase_person(db: apsw.Connection, identity_key: int) -> Erased:
     """Removes every sighting that shows a person; the groups that have the person's name go with the identity's row."""
     erased = _erase(db, _OF_PERSON, identity_key)
     _no_way_back(db, f"identity/{identity_key}")
-    return Erased(erased.sighting_count, tuple(key for key in erased.others if key != identity_key))
+    return Erased(erased.sightings, tuple(key for key in erased.others if key != identity_key))
 
 
 def erase_unknown(db: apsw.Connection, unknown_key: int) -> Erased:
@@ -49,8 +49,9 @@ def _erase(db: apsw.Connection, which: str, key: int) -> Erased:
         )
     )
     db.execute(f"DELETE FROM negatives WHERE sighting_key IN ({which})", (key,))
+    sightings = tuple(sighting for (sighting,) in db.execute(f"{which} ORDER BY sighting_key", (key,)))
     db.execute(f"DELETE FROM sightings WHERE sighting_key IN ({which})", (key,))
-    return Erased(db.changes(), others)
+    return Erased(sightings, others)
 
 
 def _no_way_back(db: apsw.Connection, subject: str) -> None:

@@ -49,6 +49,7 @@ def undo(
         return Outcome(earlier)
     row = operations.operation(db, name) if name.key else operations.last_undoable(db, name.gallery)
     before = _undoable(row)
+    _refuse_gone(db, row, before)
     place = Place(name.gallery, reads.gallery_key(db, name.gallery), order.at_ns)
     _refuse_blocked(db, row, before)
     concerned = _sightings_of(db, before)
@@ -79,6 +80,17 @@ def _undoable(row: OperationRow) -> Before:
             "who was deleted since",
         )
     return row.before
+
+
+def _refuse_gone(db: apsw.Connection, row: OperationRow, before: Before) -> None:
+    keys = [unknown.unknown for unknown in before.unknowns]
+    count = db.execute(
+        "SELECT count(*) FROM unknowns WHERE unknown_key IN (SELECT value FROM json_each(?))", (json.dumps(keys),)
+    ).get
+    if count < len(keys):
+        raise ConflictError(
+            "NOT_UNDOABLE", f"{row.operation.name} is about a group of which nothing is left; there is no way back"
+        )
 
 
 def _refuse_blocked(db: apsw.Connection, row: OperationRow, before: Before) -> None:

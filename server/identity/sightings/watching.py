@@ -38,7 +38,7 @@ class Watch:
         notify: called, from any thread, when there is news.
     """
 
-    def __init__(self, gallery: GalleryName, notify: Callable[[], None]) -> None:
+    def __init__(self, gallery: GalleryName, notify: Callable[[], object]) -> None:
         self.gallery = gallery
         self._notify = notify
         self._lock = threading.Lock()
@@ -86,7 +86,7 @@ class Watches:
     _watches: dict[int, Watch] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin(self, gallery: GalleryName, notify: Callable[[], None]) -> Watch:
+    def begin(self, gallery: GalleryName, notify: Callable[[], object]) -> Watch:
         """A new watch; `end` it."""
         watch = Watch(gallery, notify)
         with self._lock:
