@@ -206,7 +206,7 @@ async def _parts(settings: Settings, metrics: Metrics) -> AsyncIterator[Parts]:
 def _sighting_rule(settings: Settings, loaded: LoadedVision) -> SightingRule:
     rule = EnrolmentRule()
     return SightingRule(
-        clusters=ClusterSettings.at(loaded.operating_points),
+        clusters=ClusterSettings(loaded.operating_points),
         retention=RetentionPolicy(
             sighting_age_ns=round(settings.sighting_days * DAY_NS),
             stranger_age_ns=round(settings.unknown_days * DAY_NS),

@@ -9,7 +9,17 @@ from typing import Protocol
 
 import numpy as np
 
-from server.domain import BestCrop, Embedding, GalleryName, Match, Quality, TrackReport, Unknown, UnknownReason
+from server.domain import (
+    BestCrop,
+    Embedding,
+    GalleryName,
+    Match,
+    OperatingPoint,
+    Quality,
+    TrackReport,
+    Unknown,
+    UnknownReason,
+)
 from server.identity.cluster_settings import ClusterSettings
 from server.identity.gallery import Galleries
 from server.identity.match import decide
@@ -17,7 +27,9 @@ from server.identity.sightings.book import SightingRule, Sightings
 from server.identity.sightings.retention import RetentionPolicy
 from tests.server.identity.crowd import DIMENSION, GALLERY, QUALITY
 
-SETTINGS = ClusterSettings(join=1.0, promote=0.8)
+SETTINGS = ClusterSettings((OperatingPoint(1e-12, 1.0, 1.0), OperatingPoint(0.9, 1.0, 1.0)))
+"""Faces are one person up to a distance of 1, however many there are."""
+
 THRESHOLD = 0.9
 SECOND_NS = 10**9
 FOR_EVER = RetentionPolicy(0, 0, 0)
