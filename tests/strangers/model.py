@@ -47,6 +47,8 @@ class Model:
         people: display names by resource name.
         done: operations by resource name, undone ones left out.
         denied: (track, identity) pairs that must never be again.
+        merged: groups that others took in, by resource name, and which one did.
+        faces: tracks whose face is among the unknown ones, alone or in a group, or was when the group got its name.
     """
 
     seen: dict[str, Seen] = field(default_factory=dict)
@@ -54,6 +56,8 @@ class Model:
     people: dict[str, str] = field(default_factory=dict)
     done: dict[str, Done] = field(default_factory=dict)
     denied: set[tuple[str, str]] = field(default_factory=set)
+    merged: dict[str, str] = field(default_factory=dict)
+    faces: set[str] = field(default_factory=set)
 
     def who(self, track: str) -> str:
         """The identity that a sighting shows."""
@@ -85,15 +89,28 @@ class Model:
         if (track, match) in self.denied:
             match = ""
         seen.match = match
-        if match and seen.group and self.groups[seen.group].identity != match:
-            left = seen.group
-            seen.group = ""
-            self._forget_empty(left)
+        if not match:
+            self.faces.add(track)
+        elif not seen.group or self.groups[seen.group].identity != match:
+            left, seen.group = seen.group, ""
+            self.faces.discard(track)
+            if left:
+                self._forget_empty(left)
         return not match and not seen.group
 
     def _forget_empty(self, group: str) -> None:
         if not self.groups[group].identity and not self.members(group):
-            del self.groups[group]
+            self._vanish(group)
+
+    def _vanish(self, group: str) -> None:
+        """A group is gone, and those that it took in with it."""
+        self.groups.pop(group, None)
+        for done in self.done.values():
+            if group in done.groups and done.kind != "reject":
+                done.undoable = False
+        for other in [name for name, survivor in self.merged.items() if survivor == group]:
+            del self.merged[other]
+            self._vanish(other)
 
     def join(self, group: str, tracks: Iterable[str]) -> None:
         """Sightings that were in no group are in one now."""
@@ -119,6 +136,7 @@ class Model:
         for group in groups:
             if group != survivor:
                 del self.groups[group]
+                self.merged[group] = survivor
         self.groups[survivor].ignored = ignored
 
     def split(self, operation: str, group: str, other: str, leavers: Iterable[str]) -> None:
@@ -147,6 +165,7 @@ class Model:
         done.seen[track] = Seen(**vars(seen))
         done.kind, done.identity, done.track = "reject", identity, track
         seen.match, seen.group = "", ""
+        self.faces.add(track)
         self.denied.add((track, identity))
 
     def delete_group(self, group: str) -> int:
@@ -154,8 +173,8 @@ class Model:
         gone = self.members(group)
         for track in gone:
             del self.seen[track]
-        del self.groups[group]
         self._no_way_back(group)
+        self._vanish(group)
         return len(gone)
 
     def delete_person(self, identity: str) -> int:
@@ -164,8 +183,8 @@ class Model:
         for track in gone:
             del self.seen[track]
         for group in [name for name, group in self.groups.items() if group.identity == identity]:
-            del self.groups[group]
             self._no_way_back(group)
+            self._vanish(group)
         del self.people[identity]
         self._no_way_back(identity)
         return len(gone)
@@ -182,6 +201,8 @@ class Model:
         done = self.done.pop(operation)
         if done.kind != "reject":
             self.groups |= done.groups
+            for group in done.groups:
+                self.merged.pop(group, None)
         for track, before in done.seen.items():
             if track in self.seen:
                 self._put_back(track, before, done)
@@ -205,14 +226,9 @@ class Model:
             seen.match = before.match
         if not before.group:
             seen.group = ""
-        elif self._has_face(track):
+            self.faces.discard(track)
+        elif track in self.faces and before.group in self.groups:
             seen.group = before.group
-
-    def _has_face(self, track: str) -> bool:
-        return track in self.faces
-
-    faces: set[str] = field(default_factory=set)
-    """Tracks whose face is among the unknown ones, alone or in a group."""
 
     def _unname(self, done: Done) -> None:
         (home,) = done.groups
@@ -223,5 +239,6 @@ class Model:
             for seen in self.seen.values():
                 if seen.match == done.identity:
                     seen.match, seen.group = "", seen.group or home
+            self.faces |= set(self.members(home))
             del self.people[done.identity]
             self.denied = {pair for pair in self.denied if pair[1] != done.identity}

@@ -170,13 +170,24 @@ def last_undoable(db: apsw.Connection, gallery: GalleryName) -> OperationRow:
     Raises:
         NotFoundError: when there is none.
     """
-    row = db.execute(
-        _OPERATION + "WHERE gallery_key = ? AND NOT undone AND before <> '' ORDER BY operation_key DESC LIMIT 1",
+    rows = db.execute(
+        _OPERATION + "WHERE gallery_key = ? AND NOT undone AND before <> '' ORDER BY operation_key DESC",
         (reads.gallery_key(db, gallery),),
-    ).fetchone()
-    if row is None:
-        raise NotFoundError("NOTHING_TO_UNDO", f"no operation on {gallery} can be undone")
-    return _row(gallery, row)
+    )
+    for row in rows:
+        found = _row(gallery, row)
+        if found.before is not None and groups_are_there(db, found.before):
+            return found
+    raise NotFoundError("NOTHING_TO_UNDO", f"no operation on {gallery} can be undone")
+
+
+def groups_are_there(db: apsw.Connection, before: Before) -> bool:
+    """Whether every group that an operation changed can still be put back."""
+    keys = [unknown.unknown for unknown in before.unknowns]
+    count = db.execute(
+        "SELECT count(*) FROM unknowns WHERE unknown_key IN (SELECT value FROM json_each(?))", (json.dumps(keys),)
+    ).get
+    return bool(count == len(keys))
 
 
 def page(db: apsw.Connection, gallery: GalleryName, *, before: int, count: int) -> list[tuple[int, Operation]]:

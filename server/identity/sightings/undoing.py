@@ -83,11 +83,7 @@ def _undoable(row: OperationRow) -> Before:
 
 
 def _refuse_gone(db: apsw.Connection, row: OperationRow, before: Before) -> None:
-    keys = [unknown.unknown for unknown in before.unknowns]
-    count = db.execute(
-        "SELECT count(*) FROM unknowns WHERE unknown_key IN (SELECT value FROM json_each(?))", (json.dumps(keys),)
-    ).get
-    if count < len(keys):
+    if not operations.groups_are_there(db, before):
         raise ConflictError(
             "NOT_UNDOABLE", f"{row.operation.name} is about a group of which nothing is left; there is no way back"
         )
@@ -188,7 +184,7 @@ def _restore_identity(
         changes.append(_promote(db, place, name, before))
     if before.negative:
         db.execute("DELETE FROM negatives WHERE negative_key = ?", (before.negative,))
-    mine = _present(db, before.templates)
+    mine = _own_templates(db, before)
     count = db.execute("SELECT count(*) FROM templates WHERE identity_key = ?", (key,)).get
     for unknown in before.unknowns if before.templates or before.created else ():
         _forget_matches(db, key, unknown.unknown)
@@ -199,11 +195,16 @@ def _restore_identity(
     return changes
 
 
-def _present(db: apsw.Connection, templates: tuple[int, ...]) -> list[int]:
+def _own_templates(db: apsw.Connection, before: Before) -> list[int]:
+    """Templates that a naming made and that are there, also those that were taken and put back since."""
+    if not before.templates:
+        return []
     rows = db.execute(
-        "SELECT template_key FROM templates WHERE template_key IN (SELECT value FROM json_each(?)) "
-        "ORDER BY template_key",
-        (json.dumps(templates),),
+        "SELECT template_key FROM templates WHERE template_key IN (SELECT value FROM json_each(?1)) UNION "
+        "SELECT p.template_key FROM promotions p JOIN templates t USING (template_key) "
+        "JOIN faces f USING (sighting_key) "
+        "WHERE t.identity_key = ?2 AND f.unknown_key IN (SELECT value FROM json_each(?3)) ORDER BY 1",
+        (json.dumps(before.templates), before.identity, json.dumps([each.unknown for each in before.unknowns])),
     )
     return [key for (key,) in rows]
 

@@ -1,0 +1,27 @@
+"""Whatever is said of strangers in whatever order, every sighting shows whom a plain dictionary says it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.strangers.driver import Driver
+from tests.strangers.system import Here
+
+STEPS = 300
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_past_follows_whatever_is_done(tmp_path: Path, seed: int) -> None:
+    system = Here(tmp_path / "data")
+    driver = Driver(system, Random(seed), system.call)
+    for step in range(STEPS):
+        driver.step()
+        if step % 5 == 0:
+            driver.compare()
+    driver.compare()
+    system.close()
+    assert driver.model.seen
+    assert driver.model.done
