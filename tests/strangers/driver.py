@@ -12,12 +12,18 @@ from tests.strangers.model import Model
 from tests.strangers.system import RefusedError, Row
 
 PEOPLE = 12
+OPERATIONS = {
+    "pass_by": 40, "report_again": 8, "name": 6, "name_as": 4, "merge": 6, "split": 5, "split_named": 2,
+    "halve": 3, "ignore": 4, "reject": 5, "undo": 8, "undo_older": 4, "delete_group": 1, "delete_person": 1,
+    "rename": 3, "restart": 1,
+}  # fmt: skip
+"""How often each is drawn."""
 
 
 class Caller(Protocol):
     """A system, here or in a child."""
 
-    def call(self, method: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401
+    def call(self, method: str, *arguments: object, **options: object) -> Any:
         """Calls a method of `System`."""
 
     def restart(self) -> None:
@@ -43,16 +49,9 @@ class Driver:
     _requests: int = 0
     _tracks: int = 0
 
-    OPERATIONS = {
-        "pass_by": 40, "report_again": 8, "name": 6, "name_as": 4, "merge": 6, "split": 5, "split_named": 2,
-        "halve": 3, "ignore": 4, "reject": 5, "undo": 8, "undo_older": 4, "delete_group": 1, "delete_person": 1,
-        "rename": 3, "restart": 1,
-    }  # fmt: skip
-    """How often each is drawn."""
-
     def step(self) -> None:
         """Does one operation."""
-        name = self.random.choices(list(self.OPERATIONS), list(self.OPERATIONS.values()))[0]
+        name = self.random.choices(list(OPERATIONS), list(OPERATIONS.values()))[0]
         outcome = getattr(self, name)()
         self.counts[f"{name}: {outcome}" if outcome else name] += 1
 
@@ -88,7 +87,7 @@ class Driver:
     def _learn_group(self, group: str) -> None:
         """Where a new face belongs is the clustering's affair; only faces without a group may join one."""
         if group:
-            self.model.join(group, [row.track for row in self.system.call("rows") if row.group == group])
+            self.model.join(group, [row.track for row in self.system.call("rows", group)])
 
     # What admins say
 
@@ -143,8 +142,7 @@ class Driver:
         try:
             operation, other, left = self.call("split", self._request(), group, names)
         except RefusedError as refused:
-            assert refused.reason == "LAST_TEMPLATE"
-            return refused.reason
+            return self._expected(refused, "LAST_TEMPLATE")
         assert not some or sorted(left) == sorted(leavers)
         self.model.split(operation, group, other, left)
         return ""
@@ -167,8 +165,7 @@ class Driver:
         try:
             operation, group = self.call("reject", self._request(), self.model.seen[track].sighting)
         except RefusedError as refused:
-            assert refused.reason in {"LAST_TEMPLATE", "LAST_FACE"}
-            return refused.reason
+            return self._expected(refused, "LAST_TEMPLATE", "LAST_FACE")
         self.model.reject(operation, track)
         self._learn_group(group)
         return ""
@@ -192,8 +189,7 @@ class Driver:
             self.call("undo", self._request(), operation)
         except RefusedError as refused:
             wanted = "UNDO_BLOCKED" if self.model.done[operation].undoable else "NOT_UNDOABLE"
-            assert refused.reason == wanted
-            return refused.reason
+            return self._expected(refused, wanted)
         self.model.undo(operation)
         return ""
 
@@ -255,10 +251,14 @@ class Driver:
 
     # Drawing
 
+    def _expected(self, refused: RefusedError, *reasons: str) -> str:
+        assert refused.reason in reasons
+        return refused.reason
+
     def _open_group(self) -> str | None:
         return self._pick([name for name, group in self.model.groups.items() if not group.identity])
 
-    def _pick(self, things: Any) -> Any:  # noqa: ANN401 - a key of whatever
+    def _pick(self, things: Any) -> Any:
         names = list(things)
         return self.random.choice(names) if names else None
 

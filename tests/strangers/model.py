@@ -35,6 +35,7 @@ class Done:
     created: bool = False
     track: str = ""
     undoable: bool = True
+    affirmed: set[tuple[str, str]] = field(default_factory=set)
 
 
 @dataclass
@@ -123,6 +124,8 @@ class Model:
         """A group is somebody."""
         self.done[operation] = done = self.found([group])
         done.kind, done.identity, done.created = "name", identity, identity not in self.people
+        done.affirmed = {pair for pair in self.denied if pair[1] == identity and pair[0] in done.seen}
+        self.denied -= done.affirmed
         self.people.setdefault(identity, display_name)
         self.groups[group] = Group(identity)
 
@@ -142,8 +145,8 @@ class Model:
     def split(self, operation: str, group: str, other: str, leavers: Iterable[str]) -> None:
         """A group is two."""
         self.done[operation] = done = self.found([group])
-        done.kind, done.other = "split", other
         identity = self.groups[group].identity
+        done.kind, done.other, done.identity = "split", other, identity
         self.groups[other] = Group()
         for track in leavers:
             seen = self.seen[track]
@@ -173,7 +176,6 @@ class Model:
         gone = self.members(group)
         for track in gone:
             del self.seen[track]
-        self._no_way_back(group)
         self._vanish(group)
         return len(gone)
 
@@ -183,16 +185,12 @@ class Model:
         for track in gone:
             del self.seen[track]
         for group in [name for name, group in self.groups.items() if group.identity == identity]:
-            self._no_way_back(group)
             self._vanish(group)
         del self.people[identity]
-        self._no_way_back(identity)
-        return len(gone)
-
-    def _no_way_back(self, subject: str) -> None:
         for done in self.done.values():
-            if subject in (done.identity, done.other, *done.groups):
+            if done.identity == identity:
                 done.undoable = False
+        return len(gone)
 
     # Undoing
 
@@ -232,6 +230,7 @@ class Model:
 
     def _unname(self, done: Done) -> None:
         (home,) = done.groups
+        self.denied |= {pair for pair in done.affirmed if pair[0] in self.seen}
         for track in self.members(home):
             if self.seen[track].match == done.identity:
                 self.seen[track].match = ""

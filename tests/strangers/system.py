@@ -16,7 +16,7 @@ from server.identity.records import RequestStamp
 from server.identity.sightings.book import Sightings
 from server.identity.sightings.clustering import cluster_rows
 from server.identity.sightings.orders import Order
-from server.identity.sightings.records import SightingFilter, UnknownState
+from server.identity.sightings.records import Sighting, SightingFilter, UnknownState
 from tests.server.identity.crowd import DIMENSION, FINGERPRINT, GALLERY, SMALL
 from tests.server.identity.sightings.passers import Passers, rule_of
 
@@ -60,30 +60,33 @@ class System:
     def _observed(self, report: TrackReport) -> tuple[str, Row | None]:
         self._sightings.observe(report)
         self._hall.settle()
-        rows = [row for row in self.rows() if row.track == report.track]
+        with self._galleries.reading() as db:
+            keys = [key for (key,) in db.execute("SELECT sighting_key FROM sightings WHERE track = ?", (report.track,))]
+        rows = [_row(seen) for seen in self._sightings.by_key(GALLERY, keys)]
         identity = report.answer.identity if isinstance(report.answer, Match) else ""
         return identity, rows[0] if rows else None
 
-    def rows(self) -> list[Row]:
-        """Every sighting, the oldest first."""
+    def rows(self, group: str = "") -> list[Row]:
+        """Every sighting, or those of a group, the oldest first."""
         rows, token = [], ""
         while True:
             page = self._sightings.list_page(
-                GALLERY, SightingFilter(include_ignored=True), page_size=1000, page_token=token
+                GALLERY, SightingFilter(unknown=group, include_ignored=True), page_size=1000, page_token=token
             )
-            rows += [
-                Row(seen.track, seen.name, seen.person.identity, seen.person.display_name, seen.person.unknown)
-                for seen in page.sightings
-            ]
+            rows += map(_row, page.sightings)
             token = page.next_page_token
             if not token:
                 return rows[::-1]
 
     def groups(self) -> dict[str, tuple[str, str, int]]:
         """Every known group: state, identity, sightings."""
-        page = self._sightings.unknowns_page(GALLERY, tuple(UnknownState), page_size=1000)
-        assert not page.next_page_token
-        return {u.name: (u.state.value, u.identity, u.sighting_count) for u in page.unknowns}
+        groups, token = {}, ""
+        while True:
+            page = self._sightings.unknowns_page(GALLERY, tuple(UnknownState), page_size=1000, page_token=token)
+            groups |= {u.name: (u.state.value, u.identity, u.sighting_count) for u in page.unknowns}
+            token = page.next_page_token
+            if not token:
+                return groups
 
     def people(self) -> dict[str, str]:
         """Display names of everybody enrolled."""
@@ -151,6 +154,10 @@ class System:
         )
 
 
+def _row(seen: Sighting) -> Row:
+    return Row(seen.track, seen.name, seen.person.identity, seen.person.display_name, seen.person.unknown)
+
+
 def _order(request: str) -> Order:
     return Order(at_ns=1, request=RequestStamp(request, request))
 
@@ -160,7 +167,7 @@ class _Agreement:
 
     changes, erases = (), False
 
-    def __init__(self, sightings: Sightings, db: Any) -> None:  # noqa: ANN401 - a connection
+    def __init__(self, sightings: Sightings, db: Any) -> None:
         key = db.execute("SELECT gallery_key FROM galleries").get
         if key is None:
             self.answer = True
@@ -171,7 +178,7 @@ class _Agreement:
         self.answer = _comparable(held) == _comparable(stored)
 
 
-def _comparable(rows: Any) -> object:  # noqa: ANN401 - ClusterRows
+def _comparable(rows: Any) -> object:
     faces = sorted((row.face.key, row.group, row.chunklet, row.face.embedding.tobytes()) for row in rows.faces)
     return faces, sorted(map(str, rows.groups)), sorted(rows.cannot_links)
 
@@ -193,9 +200,14 @@ def serve(folder: Path, calls: Connection) -> None:
 
 
 class Child:
-    """A system in a process of its own, that can be killed at any moment."""
+    """A system in a process of its own, that can be killed at any moment.
+
+    Attributes:
+        kills: how often it was killed in the middle of a call.
+    """
 
     def __init__(self, folder: Path) -> None:
+        self.kills = 0
         self._folder = folder
         self._spawn = multiprocessing.get_context("spawn")
         self.start()
@@ -208,7 +220,7 @@ class Child:
         theirs.close()
         assert self._calls.recv() == "ready"
 
-    def call(self, method: str, *arguments: object, kill_after_s: float | None = None, **options: object) -> Any:  # noqa: ANN401
+    def call(self, method: str, *arguments: object, kill_after_s: float | None = None, **options: object) -> Any:
         """Calls a method; kills the process when that takes longer than `kill_after_s`, starts it and calls again.
 
         Raises:
@@ -216,6 +228,7 @@ class Child:
         """
         self._calls.send((method, arguments, options))
         if kill_after_s is not None and not self._calls.poll(kill_after_s):
+            self.kills += 1
             self.kill()
             self.start()
             self._calls.send((method, arguments, options))
@@ -244,7 +257,7 @@ class Here:
         self._folder = folder
         self._system = System(folder)
 
-    def call(self, method: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401
+    def call(self, method: str, *arguments: object, **options: object) -> Any:
         """Calls a method.
 
         Raises:

@@ -29,14 +29,12 @@ class Erased:
 def erase_person(db: apsw.Connection, identity_key: int) -> Erased:
     """Removes every sighting that shows a person; the groups that have the person's name go with the identity's row."""
     erased = _erase(db, _OF_PERSON, identity_key)
-    _no_way_back(db, f"identity/{identity_key}")
     return Erased(erased.sightings, tuple(key for key in erased.others if key != identity_key))
 
 
 def erase_unknown(db: apsw.Connection, unknown_key: int) -> Erased:
     """Removes a group and its sightings."""
     erased = _erase(db, _OF_UNKNOWN, unknown_key)
-    _no_way_back(db, f"unknown/{unknown_key}")
     db.execute("DELETE FROM unknowns WHERE unknown_key = ?", (unknown_key,))
     return erased
 
@@ -52,12 +50,3 @@ def _erase(db: apsw.Connection, which: str, key: int) -> Erased:
     sightings = tuple(sighting for (sighting,) in db.execute(f"{which} ORDER BY sighting_key", (key,)))
     db.execute(f"DELETE FROM sightings WHERE sighting_key IN ({which})", (key,))
     return Erased(sightings, others)
-
-
-def _no_way_back(db: apsw.Connection, subject: str) -> None:
-    """Operations about somebody who is gone cannot be undone."""
-    db.execute(
-        "UPDATE operations SET before = '' "
-        "WHERE operation_key IN (SELECT operation_key FROM operation_subjects WHERE subject = ?)",
-        (subject,),
-    )

@@ -66,12 +66,18 @@ def name_unknown(
     place = Place(naming.unknown.gallery, row.gallery_key, order.at_ns)
     sightings, templates = _templates(db, row.key, clusterings.fingerprint, naming.fit)
     subject = _subject(db, clusterings, naming, place, found=bool(templates))
+    affirmed = _affirm(db, subject.identity_key, row.key)
     change = _enrolled(db, subject, sightings, templates, order.at_ns)
+    if affirmed:
+        change = replace(
+            change, negatives=gallery_reads.negatives_of(db, subject.identity_key, clusterings.fingerprint)
+        )
     before = Before(
         unknowns=(unknown_before(row),),
         identity=subject.identity_key,
         created=naming.identity is None,
         templates=tuple(change.added),
+        affirmed=affirmed,
     )
     _leave_clustering(db, clusterings, row)
     db.execute(
@@ -163,6 +169,21 @@ def _subject(db: apsw.Connection, clusterings: Clusterings, naming: Naming, plac
         )
     pin = pinned(db, place.gallery, clusterings.fingerprint, place.at_ns)
     return new_person(db, place.gallery, pin, (naming.display_name, place.at_ns))
+
+
+def _affirm(db: apsw.Connection, identity_key: int, unknown_key: int) -> tuple[tuple[int, float], ...]:
+    """Forgets what was denied of these very sightings before: the last word counts."""
+    affirmed: list[tuple[Any, ...]] = db.execute(
+        "SELECT sighting_key, radius FROM negatives WHERE identity_key = ?1 "
+        "AND sighting_key IN (SELECT sighting_key FROM faces WHERE unknown_key = ?2) ORDER BY sighting_key",
+        (identity_key, unknown_key),
+    ).fetchall()
+    db.execute(
+        "DELETE FROM negatives WHERE identity_key = ?1 "
+        "AND sighting_key IN (SELECT sighting_key FROM faces WHERE unknown_key = ?2)",
+        (identity_key, unknown_key),
+    )
+    return tuple((sighting, radius) for sighting, radius in affirmed)
 
 
 def _enrolled(

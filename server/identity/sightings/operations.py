@@ -60,6 +60,7 @@ class Before:
         templates: that came.
         withdrawn: sightings that were templates before.
         negative: a negative reference that came; 0 for none.
+        affirmed: sightings of which it had been denied that they show the person, each with the radius of the denial.
     """
 
     faces: tuple[FaceBefore, ...] = ()
@@ -72,6 +73,7 @@ class Before:
     templates: tuple[int, ...] = ()
     withdrawn: tuple[int, ...] = ()
     negative: int = 0
+    affirmed: tuple[tuple[int, float], ...] = ()
 
     def text(self) -> str:
         """As the store keeps it."""
@@ -91,6 +93,7 @@ class Before:
             unlinked=tuple((a, b) for a, b in value["unlinked"]),
             templates=tuple(value["templates"]),
             withdrawn=tuple(value["withdrawn"]),
+            affirmed=tuple((sighting, radius) for sighting, radius in value["affirmed"]),
         )
 
 
@@ -176,13 +179,18 @@ def last_undoable(db: apsw.Connection, gallery: GalleryName) -> OperationRow:
     )
     for row in rows:
         found = _row(gallery, row)
-        if found.before is not None and groups_are_there(db, found.before):
+        if found.before is not None and is_reversible(db, found.before):
             return found
     raise NotFoundError("NOTHING_TO_UNDO", f"no operation on {gallery} can be undone")
 
 
-def groups_are_there(db: apsw.Connection, before: Before) -> bool:
-    """Whether every group that an operation changed can still be put back."""
+def is_reversible(db: apsw.Connection, before: Before) -> bool:
+    """Whether the person and every group that an operation changed are still there."""
+    if (
+        before.identity
+        and not db.execute("SELECT EXISTS (SELECT 1 FROM identities WHERE identity_key = ?)", (before.identity,)).get
+    ):
+        return False
     keys = [unknown.unknown for unknown in before.unknowns]
     count = db.execute(
         "SELECT count(*) FROM unknowns WHERE unknown_key IN (SELECT value FROM json_each(?))", (json.dumps(keys),)

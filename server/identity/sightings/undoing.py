@@ -8,6 +8,7 @@ people stands in the way: it was made by somebody who saw them as they are now.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import apsw
@@ -83,9 +84,9 @@ def _undoable(row: OperationRow) -> Before:
 
 
 def _refuse_gone(db: apsw.Connection, row: OperationRow, before: Before) -> None:
-    if not operations.groups_are_there(db, before):
+    if not operations.is_reversible(db, before):
         raise ConflictError(
-            "NOT_UNDOABLE", f"{row.operation.name} is about a group of which nothing is left; there is no way back"
+            "NOT_UNDOABLE", f"{row.operation.name} is about somebody of whom nothing is left; there is no way back"
         )
 
 
@@ -134,7 +135,7 @@ def _restore_faces(db: apsw.Connection, before: Before) -> None:
         )
     }
     for face in before.faces:
-        if db.execute("SELECT EXISTS (SELECT 1 FROM sightings WHERE sighting_key = ?)", (face.sighting,)).get:
+        if _is_there(db, face.sighting):
             _restore_face(db, face, there)
     if before.started and before.unknowns:
         # Whoever joined a group that a split made did so because of the split.
@@ -180,8 +181,10 @@ def _restore_identity(
     key, fingerprint = before.identity, clusterings.fingerprint
     name = gallery_reads.name_of(db, key)
     changes = []
-    if before.withdrawn:
-        changes.append(_promote(db, place, name, before))
+    withdrawn = [seen for seen in before.withdrawn if _is_there(db, seen)]
+    if withdrawn:
+        changes.append(_promote(db, place, name, withdrawn))
+    _deny_again(db, before)
     if before.negative:
         db.execute("DELETE FROM negatives WHERE negative_key = ?", (before.negative,))
     mine = _own_templates(db, before)
@@ -193,6 +196,18 @@ def _restore_identity(
     else:
         changes.append(revised(db, key, fingerprint, place.at_ns, removed=mine))
     return changes
+
+
+def _is_there(db: apsw.Connection, sighting: int) -> bool:
+    return bool(db.execute("SELECT EXISTS (SELECT 1 FROM sightings WHERE sighting_key = ?)", (sighting,)).get)
+
+
+def _deny_again(db: apsw.Connection, before: Before) -> None:
+    db.executemany(
+        "INSERT INTO negatives (identity_key, sighting_key, fingerprint, embedding, radius) "
+        "SELECT ?, sighting_key, fingerprint, embedding, ? FROM sightings WHERE sighting_key = ?",
+        [(before.identity, radius, sighting) for sighting, radius in before.affirmed],
+    )
 
 
 def _own_templates(db: apsw.Connection, before: Before) -> list[int]:
@@ -209,11 +224,11 @@ def _own_templates(db: apsw.Connection, before: Before) -> list[int]:
     return [key for (key,) in rows]
 
 
-def _promote(db: apsw.Connection, place: Place, name: IdentityName, before: Before) -> GalleryChange:
+def _promote(db: apsw.Connection, place: Place, name: IdentityName, sightings: Sequence[int]) -> GalleryChange:
     subject = subject_of(db, name)
-    templates = [template_of(db, sighting) for sighting in before.withdrawn]
+    templates = [template_of(db, sighting) for sighting in sightings]
     change = with_templates(db, subject, templates, place.at_ns)
-    db.executemany("INSERT INTO promotions VALUES (?, ?)", list(zip(change.added, before.withdrawn, strict=True)))
+    db.executemany("INSERT INTO promotions VALUES (?, ?)", list(zip(change.added, sightings, strict=True)))
     shown = gallery_reads.identity(db, name).display_name
     return replace(change, person=Person(name.identity_id, shown))
 
