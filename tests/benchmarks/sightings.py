@@ -19,21 +19,28 @@ from tests.benchmarks.report import Bar, Figure, finish
 from tests.strangers.driver import Driver
 from tests.strangers.system import Child
 
-KILLED_SHARE = 0.01
-LATEST_KILL_S = 0.03
+KILLED_SHARE = 0.03
+LATEST_KILL_S = 0.008
 COMPARED_EVERY = 100
 
 
 class Reaper:
-    """Calls a child; now and then kills it on the way, at any moment of the call."""
+    """Calls a child; now and then kills it on the way, at any moment of the call.
 
-    def __init__(self, child: Child, random: Random) -> None:
+    Args:
+        child: that is called.
+        random: what decides.
+        share: of the calls that a kill may meet.
+    """
+
+    def __init__(self, child: Child, random: Random, *, share: float = KILLED_SHARE) -> None:
         self._child = child
         self._random = random
+        self._share = share
 
     def call(self, method: str, *arguments: object, **options: object) -> Any:
         """Calls a method; what was cut off is done after all."""
-        if self._random.random() >= KILLED_SHARE:
+        if self._random.random() >= self._share:
             return self._child.call(method, *arguments, **options)
         after_s = self._random.uniform(0, LATEST_KILL_S)
         return self._child.call(method, *arguments, kill_after_s=after_s, **options)
