@@ -89,6 +89,9 @@ bench-quick: setup models peers ## a tenth of it: does everything run
 bench-gpu: setup models ## engines on an NVIDIA GPU, beside what else runs there
 	$(BIN)/python -m tests.benchmarks.gpu
 
+bench-sightings: setup ## 10,000 random operations on strangers, with restarts and kills: does the past follow
+	$(BIN)/python -m tests.benchmarks.sightings
+
 bench-stream: setup models ## a camera at 15 frames/s against a real server
 	$(BIN)/python -m tests.benchmarks.stream
 
@@ -100,4 +103,5 @@ clean: ## remove what was built; models and data stay
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 .PHONY: help install setup models format lint types layers proto proto-check docs test check peers \
-	bench bench-quick bench-accuracy bench-clusters bench-gallery bench-gpu bench-mining bench-stream demo clean
+	bench bench-quick bench-accuracy bench-clusters bench-gallery bench-gpu bench-mining bench-sightings bench-stream \
+	demo clean

@@ -10,7 +10,7 @@ import typer
 
 from clients.channel import DEFAULT_TARGET, checked_target
 from clients.commands import gallery as gallery_commands
-from clients.commands import look, person, top
+from clients.commands import look, person, sighting, top, unknown
 from clients.commands.admin_context import AdminContext, Output, hoisted
 from clients.commands.run import run
 
@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 app.add_typer(person.app, name="person")
 app.add_typer(gallery_commands.app, name="gallery")
+app.add_typer(unknown.app, name="unknown")
+app.add_typer(sighting.app, name="sighting")
 app.command(epilog="Example: facestream-admin search party.jpg --limit 3")(look.search)
 app.command(epilog="Example: facestream-admin verify passport.jpg selfie.jpg && echo same")(look.verify)
 app.command(epilog="Example: facestream-admin status --server camera-hub:50051")(look.status)

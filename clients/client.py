@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
-import grpc
 from facestream.v1 import (
     gallery_pb2,
     gallery_pb2_grpc,
@@ -20,10 +17,11 @@ from facestream.v1 import (
 )
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from clients.calls import Calls, request_id
 from clients.channel import DEFAULT_TARGET, open_channel
 from clients.checkup import Checkup
 from clients.enrolment import enrol_all
-from clients.errors import Cause, NotFoundError, RefusedError, RpcError, UnavailableError
+from clients.errors import Cause, NotFoundError, RefusedError, RpcError
 from clients.frames import Recognition
 from clients.names import gallery_name, identity_name
 from clients.options import StreamOptions
@@ -41,11 +39,12 @@ from clients.people import (
     Verification,
 )
 from clients.photos import Photo
-from clients.rpc import error_of_call
 from clients.session import RecognitionStream
+from clients.sightings import Sightings
 from clients.sources.source import PacketSource, Source
 from clients.statistics import ServerStatistics
 from clients.text import printable
+from clients.unknowns import Unknowns
 from clients.wire.checkup import read_checkup
 from clients.wire.faces import read_recognition
 from clients.wire.people import (
@@ -62,10 +61,6 @@ from clients.wire.people import (
 from clients.wire.requests import enrol_request, image_of
 from clients.wire.statistics import read_server_statistics
 
-_ResponseT = TypeVar("_ResponseT")
-
-_WRITE_ATTEMPTS = 3
-_FIRST_WAIT_S = 0.2
 _PAGE = 500
 _SECONDS_PER_PHOTO = 2.0
 _CHECK_S = 60.0
@@ -90,6 +85,10 @@ class Client:
         gallery: resource name or id of the gallery; "" means the server's default.
         timeout_s: of each call, seconds; enrolment gets more per photograph.
 
+    Attributes:
+        sightings: who was seen where and when.
+        unknowns: people who were seen and are not enrolled.
+
     Raises:
         UsageError: the target is no address.
     """
@@ -103,6 +102,9 @@ class Client:
         self._galleries = gallery_pb2_grpc.GalleryServiceStub(self._channel)
         self._server = server_pb2_grpc.ServerServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._calls = Calls(target, timeout_s)
+        self.sightings = Sightings(self._calls, self._channel, self.gallery)
+        self.unknowns = Unknowns(self._calls, self._channel, self.gallery)
 
     async def __aenter__(self) -> Self:
         return self
@@ -146,9 +148,9 @@ class Client:
         return await enrol_all(photos, who, self._enrol_batch, judged=judged)
 
     async def _enrol_batch(self, photos: Sequence[Photo], who: Enrollee) -> Enrolment:
-        request = enrol_request(photos, who, request_id=_request_id())
+        request = enrol_request(photos, who, request_id=request_id())
         timeout_s = self.timeout_s + _SECONDS_PER_PHOTO * len(photos)
-        return read_enrolment(await self._write(self._galleries.EnrolIdentity, request, timeout_s))
+        return read_enrolment(await self._calls.write(self._galleries.EnrolIdentity, request, timeout_s))
 
     async def list(self, contains: str = "") -> AsyncIterator[Identity]:
         """The people whose names contain a text, whatever its case, in the order of their enrolment."""
@@ -156,7 +158,7 @@ class Client:
             gallery=self.gallery, page_size=_PAGE, display_name_contains=contains
         )
         while True:
-            page = await self._call(self._galleries.ListIdentities, request)
+            page = await self._calls.read(self._galleries.ListIdentities, request)
             for identity in page.identities:
                 yield read_identity(identity)
             if not page.next_page_token:
@@ -169,7 +171,9 @@ class Client:
         Raises:
             NotFoundError: there is no such person.
         """
-        return read_details(await self._call(self._galleries.GetIdentity, gallery_pb2.GetIdentityRequest(name=name)))
+        return read_details(
+            await self._calls.read(self._galleries.GetIdentity, gallery_pb2.GetIdentityRequest(name=name))
+        )
 
     async def find(self, who: str) -> Identity:
         """The person with this resource name, id, or display name (whole, whatever its case).
@@ -205,42 +209,42 @@ class Client:
 
     async def rename(self, name: str, display_name: str) -> Identity:
         """Gives the person with this resource name another display name."""
-        request = gallery_pb2.RenameIdentityRequest(name=name, display_name=display_name, request_id=_request_id())
-        return read_identity((await self._write(self._galleries.RenameIdentity, request)).identity)
+        request = gallery_pb2.RenameIdentityRequest(name=name, display_name=display_name, request_id=request_id())
+        return read_identity((await self._calls.write(self._galleries.RenameIdentity, request)).identity)
 
     async def delete(self, name: str) -> Receipt:
         """Removes the person with this resource name and everything derived from it; there is no way back."""
-        request = gallery_pb2.DeleteIdentityRequest(name=name, request_id=_request_id())
-        return read_receipt((await self._write(self._galleries.DeleteIdentity, request)).receipt)
+        request = gallery_pb2.DeleteIdentityRequest(name=name, request_id=request_id())
+        return read_receipt((await self._calls.write(self._galleries.DeleteIdentity, request)).receipt)
 
     async def search(self, photo: Photo, *, limit: int = 0, target_far: float = 0.0) -> SearchResult:
         """The people nearest to each face of a photograph, whatever the threshold. 0 means the server's default."""
         request = gallery_pb2.SearchIdentitiesRequest(
             gallery=self.gallery, image=image_of(photo), limit=limit, target_far=target_far
         )
-        return read_search(await self._call(self._galleries.SearchIdentities, request))
+        return read_search(await self._calls.read(self._galleries.SearchIdentities, request))
 
     async def check_gallery(self, *, limit: int = 0, target_far: float = 0.0) -> Checkup:
         """References that mislead, the worst first. 0 means the server's default. Changes nothing."""
         request = gallery_pb2.CheckGalleryRequest(gallery=self.gallery, limit=limit, target_far=target_far)
-        return read_checkup(await self._call(self._galleries.CheckGallery, request, self.timeout_s + _CHECK_S))
+        return read_checkup(await self._calls.read(self._galleries.CheckGallery, request, self.timeout_s + _CHECK_S))
 
     # ---- pictures
 
     async def recognize(self, photo: Photo, *, target_far: float = 0.0) -> Recognition:
         """The faces of a photograph, and who they are."""
         request = recognition_pb2.RecognizeRequest(image=image_of(photo), gallery=self.gallery, target_far=target_far)
-        return read_recognition((await self._call(self._recognition.Recognize, request)).result)
+        return read_recognition((await self._calls.read(self._recognition.Recognize, request)).result)
 
     async def verify(self, first: Photo, second: Photo, *, target_far: float = 0.0) -> Verification:
         """Whether two photographs with one face each show the same person."""
         request = recognition_pb2.VerifyRequest(first=image_of(first), second=image_of(second), target_far=target_far)
-        return read_verification(await self._call(self._recognition.Verify, request))
+        return read_verification(await self._calls.read(self._recognition.Verify, request))
 
     async def embed(self, photo: Photo, *, mirrored: bool = False) -> tuple[EmbeddedFace, ...]:
         """Every face of a photograph and its embedding; `mirrored` takes twice the time and is a little better."""
         request = recognition_pb2.EmbedRequest(image=image_of(photo), mirrored=mirrored)
-        return read_embeddings(await self._call(self._recognition.Embed, request))
+        return read_embeddings(await self._calls.read(self._recognition.Embed, request))
 
     def stream(self, source: Source | PacketSource, options: StreamOptions | None = None) -> RecognitionStream:
         """A camera's stream, over a connection of its own. The gallery is this client's unless the options name one."""
@@ -254,7 +258,7 @@ class Client:
         """Whether the server says that it serves."""
         request = health_pb2.HealthCheckRequest()
         try:
-            response = await self._call(self._health.Check, request)
+            response = await self._calls.read(self._health.Check, request)
         except RpcError as error:
             if error.cause.code in {"UNIMPLEMENTED", "NOT_FOUND"}:
                 return Health.UNKNOWN
@@ -268,47 +272,14 @@ class Client:
         health = await self.health()
         return Status(
             health,
-            read_server(await self._call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())),
-            read_statistics(await self._call(self._galleries.GetGalleryStatistics, statistics)),
+            read_server(await self._calls.read(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())),
+            read_statistics(await self._calls.read(self._galleries.GetGalleryStatistics, statistics)),
         )
 
     async def statistics(self) -> ServerStatistics:
         """How busy the server is now: its cameras, stages and networks."""
         request = server_pb2.GetServerStatisticsRequest()
-        return read_server_statistics(await self._call(self._server.GetServerStatistics, request))
-
-    # ---- calls
-
-    async def _call(
-        self,
-        method: Callable[..., Awaitable[_ResponseT]],
-        request: Any,  # noqa: ANN401 - any message
-        timeout_s: float = 0.0,
-    ) -> _ResponseT:
-        try:
-            return await method(request, timeout=timeout_s or self.timeout_s)
-        except grpc.aio.AioRpcError as error:
-            raise error_of_call(error, self.target) from error
-
-    async def _write(
-        self,
-        method: Callable[..., Awaitable[_ResponseT]],
-        request: Any,  # noqa: ANN401 - any message
-        timeout_s: float = 0.0,
-    ) -> _ResponseT:
-        """Calls again, with the same request id, when it isn't known whether the server did it."""
-        for attempt in range(_WRITE_ATTEMPTS - 1):
-            try:
-                return await self._call(method, request, timeout_s)
-            except UnavailableError as error:
-                if error.cause.reason:
-                    raise
-                await asyncio.sleep(_FIRST_WAIT_S * 2**attempt)
-        return await self._call(method, request, timeout_s)
-
-
-def _request_id() -> str:
-    return str(uuid.uuid4())
+        return read_server_statistics(await self._calls.read(self._server.GetServerStatistics, request))
 
 
 def _suggestion(similar: Sequence[Identity]) -> str:

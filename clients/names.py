@@ -1,4 +1,4 @@
-"""Resource names: tenants/T/galleries/G/identities/I."""
+"""Resource names: tenants/T/galleries/G, and what is of a gallery: .../identities/I, .../unknowns/U and so on."""
 
 from __future__ import annotations
 
@@ -18,3 +18,14 @@ def identity_name(gallery: str, text: str) -> str:
     if "/" in text:
         return text
     return f"{gallery or _DEFAULT_GALLERY}/identities/{text}" if _ID.fullmatch(text) else ""
+
+
+def resource_name(gallery: str, collection: str, text: str) -> str:
+    """The resource name of something of a gallery that may be given by its id alone.
+
+    Args:
+        gallery: resource name; "" means the server's default.
+        collection: such as "unknowns".
+        text: resource name or id.
+    """
+    return text if "/" in text else f"{gallery or _DEFAULT_GALLERY}/{collection}/{text}"

@@ -20,7 +20,7 @@ from demo.portraits import (
 )
 
 FPS = 15
-SECONDS = 27
+SECONDS = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,10 @@ ACTORS = (
     Actor(MACRON_2025, Box(207, 163, 312, 412)),
     Actor(SUNAK, Box(237, 181, 277, 403)),
 )
-"""Rishi Sunak walks without being enrolled: the stranger."""
+"""Rishi Sunak walks without being enrolled: the stranger. He comes back, and gets his name when all is over."""
+
+STRANGER = SUNAK.person
+"""Who is not enrolled."""
 
 
 def _walk(photo: Photograph, phase: float, *points: tuple[float, float, float]) -> Walk:
@@ -57,6 +60,7 @@ WALKS = (
     _walk(ARDERN_2022, 0.6, (5.6, 1420, 96), (9.4, 700, 128), (12.6, -230, 195)),
     _walk(SUNAK, 0.3, (11.4, -130, 110), (15.0, 560, 150), (16.2, 620, 160), (19.2, 1520, 215)),
     _walk(MACRON_2025, 0.8, (13.6, 1400, 100), (17.0, 820, 125), (20.4, -180, 150)),
-    _walk(OBAMA_SENATE, 0.4, (21.2, 1380, 86), (26.4, 420, 110), (27.5, 380, 112)),
+    _walk(OBAMA_SENATE, 0.4, (21.2, 1380, 86), (26.4, 420, 110), (29.2, -150, 122)),
     _walk(ARDERN_2022, 0.2, (21.8, -240, 200), (24.2, 560, 190), (26.6, 1520, 180)),
+    _walk(SUNAK, 0.5, (28.4, 1420, 96), (31.4, 760, 130), (34.6, -260, 205)),
 )

@@ -18,14 +18,24 @@ from wsgiref.simple_server import WSGIServer
 
 import cv2
 import grpc
-from facestream.v1 import gallery_pb2_grpc, recognition_pb2_grpc, server_pb2, server_pb2_grpc
+from facestream.v1 import (
+    gallery_pb2_grpc,
+    recognition_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+    sighting_pb2_grpc,
+    unknown_pb2_grpc,
+)
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
 from server.errors import ConflictError, InvalidInputError, ModelError
+from server.identity.cluster_settings import DAY_NS, ClusterSettings
 from server.identity.directory import DataDirectory, Membership
 from server.identity.gallery import Galleries
 from server.identity.match import threshold_for
+from server.identity.sightings.book import SightingRule, Sightings
+from server.identity.sightings.retention import RetentionPolicy
 from server.identity.track import TrackRule
 from server.inference.cores import share_out
 from server.inference.engines.profiles import workload_for
@@ -34,10 +44,10 @@ from server.inference.load import Runtime
 from server.inference.standby import Fallback, Standing, Status
 from server.models.probes import Role
 from server.pipeline.decoder import DecoderLimits, decoders
-from server.pipeline.enrol import EnrolmentRule
+from server.pipeline.enrol import EnrolmentRule, find_weakness
 from server.pipeline.enrolment import Enroller
 from server.pipeline.flow import Flow, FlowRule
-from server.pipeline.followed import NobodyWatches
+from server.pipeline.followed import NobodyWatches, TrackObserver
 from server.pipeline.gpu import GpuChoice
 from server.pipeline.load import LoadedVision, ModelChoice, Ran, load_vision
 from server.pipeline.naming import RecognitionRule
@@ -54,11 +64,14 @@ from server.rpc.interceptors import CallInterceptor
 from server.rpc.late import LateServices
 from server.rpc.recognition import RecognitionServicer, Streams
 from server.rpc.sessions import Sessions
+from server.rpc.sighting import SightingServicer
 from server.rpc.stream import StreamClock, StreamLimits, StreamShare
+from server.rpc.unknown import UnknownServicer
 from server.seat import Seat
 from server.settings import Settings
 from server.telemetry import Metrics
 from server.vision.decode import ImageLimits
+from server.vision.jpeg import jpeg_of
 from server.vision.quality import Legibility
 
 _log = logging.getLogger(__name__)
@@ -66,6 +79,8 @@ _log = logging.getLogger(__name__)
 _SERVICES = (
     "facestream.v1.RecognitionService",
     "facestream.v1.GalleryService",
+    "facestream.v1.SightingService",
+    "facestream.v1.UnknownService",
     "facestream.v1.ServerService",
 )
 _SAME_FAR, _OTHER_FAR = 1e-4, 1e-2
@@ -82,6 +97,7 @@ class Parts:
     settings: Settings
     loaded: LoadedVision
     galleries: Galleries
+    sightings: Sightings
     frames: ThreadPoolExecutor
     writes: ThreadPoolExecutor
     metrics: Metrics
@@ -205,12 +221,31 @@ async def _parts(settings: Settings, metrics: Metrics, watch: GpuWatch, seat: Se
             ),
         )
         undo.callback(galleries.close)
+        sightings = Sightings(galleries, _sighting_rule(settings, loaded))
+        sightings.keeper.start()
+        undo.callback(sightings.keeper.stop)
         if seat is None:  # the supervisor shows those of its workers
             exporter, _ = _start_exporter(settings.metrics_listen, metrics)
             undo.callback(exporter.server_close)
             undo.callback(exporter.shutdown)
             _log.info("metrics on port %d", exporter.server_port, extra={"metrics_port": exporter.server_port})
-        yield Parts(settings, loaded, galleries, frames, writes, metrics, Streams(settings.max_streams, books))
+        streams = Streams(settings.max_streams, books)
+        yield Parts(settings, loaded, galleries, sightings, frames, writes, metrics, streams)
+
+
+def _sighting_rule(settings: Settings, loaded: LoadedVision) -> SightingRule:
+    rule = EnrolmentRule()
+    return SightingRule(
+        clusters=ClusterSettings(loaded.operating_points),
+        retention=RetentionPolicy(
+            sighting_age_ns=round(settings.sighting_days * DAY_NS),
+            stranger_age_ns=round(settings.unknown_days * DAY_NS),
+            sighting_count=settings.sighting_max_count,
+        ),
+        encode=jpeg_of if settings.store_crops else lambda _: b"",
+        fit=lambda quality: find_weakness(quality, rule) is None,
+        clock=time.time_ns,
+    )
 
 
 def _joined(settings: Settings, seat: Seat | None) -> tuple[DataDirectory, Membership] | None:
@@ -326,6 +361,20 @@ def _add_services(late: LateServices, parts: Parts) -> None:
     )
     for name in parts.galleries.names():
         gallery.count_people(name)
+    sighting = SightingServicer(
+        sightings=parts.sightings,
+        galleries=parts.galleries,
+        recogniser=recogniser,
+        executor=parts.writes,
+        target_far=settings.target_far,
+        draining=parts.streams.draining,
+    )
+    unknown = UnknownServicer(
+        sightings=parts.sightings,
+        galleries=parts.galleries,
+        executor=parts.writes,
+        count_people=gallery.count_people,
+    )
     started_ns = time.monotonic_ns()
     info = ServerServicer(
         fixed=_info(parts, limits),
@@ -338,13 +387,15 @@ def _add_services(late: LateServices, parts: Parts) -> None:
     server = cast("grpc.aio.Server", late)
     recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(recognition, server)
     gallery_pb2_grpc.add_GalleryServiceServicer_to_server(gallery, server)
+    sighting_pb2_grpc.add_SightingServiceServicer_to_server(sighting, server)
+    unknown_pb2_grpc.add_UnknownServiceServicer_to_server(unknown, server)
     server_pb2_grpc.add_ServerServiceServicer_to_server(info, server)
 
 
 def _share(parts: Parts, recogniser: Recogniser) -> StreamShare:
     """What all streams share. One frame more than there are threads is let in, so that no thread waits for the next."""
     settings, threads = parts.settings, _frame_threads(parts.settings)
-    sessions = Sessions(recogniser, _session_rule(parts), NobodyWatches(), parts.frames)
+    sessions = Sessions(recogniser, _session_rule(parts), _observer(parts), parts.frames)
     start_decoder = decoders(
         DecoderLimits(min(settings.max_video_pixels, settings.max_image_pixels), settings.max_packet_s)
     )
@@ -362,6 +413,14 @@ def _share(parts: Parts, recogniser: Recogniser) -> StreamShare:
         flow=Flow(FlowRule(threads=threads, admitted=threads + 1, credits=settings.frames_at_once + 1)),
         draining=parts.streams.draining,
     )
+
+
+def _observer(parts: Parts) -> TrackObserver:
+    """Who is told of tracks. Groups of strangers live in one process: several would each make their own."""
+    if parts.settings.workers > 1:
+        _log.warning("strangers are not grouped and sightings not kept: --workers is above 1")
+        return NobodyWatches()
+    return parts.sightings
 
 
 def _session_rule(parts: Parts) -> SessionRule | None:

@@ -115,7 +115,22 @@ class Settings(BaseSettings):
     detect_still_ms: int = Field(
         0, ge=0, le=60_000, description="while a camera's picture stands still, search only so often; 0 for every frame"
     )
-    store_crops: bool = Field(default=True, description="keep the aligned crop of each photograph that is enrolled")
+    store_crops: bool = Field(
+        default=True, description="keep the aligned crop of each photograph that is enrolled and of each sighting"
+    )
+    sighting_days: float = Field(
+        90, ge=0, le=36_500, description="sightings that are older are removed, days; 0 keeps them for ever"
+    )
+    sighting_max_count: int = Field(
+        1_000_000, ge=0, description="sightings kept in one gallery, beyond that the oldest go; 0 for no bound"
+    )
+    unknown_days: float = Field(
+        30,
+        ge=0,
+        le=36_500,
+        description="unknown people who were not seen for so long are removed with their sightings, days; 0 keeps them "
+        "for ever",
+    )
     frames_at_once: int = Field(
         2, ge=1, le=16, description="frames of one camera worked on at once; their answers keep their order"
     )

@@ -10,12 +10,21 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
-from facestream.v1 import gallery_pb2_grpc, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
+from facestream.v1 import (
+    gallery_pb2_grpc,
+    recognition_pb2,
+    recognition_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+    sighting_pb2_grpc,
+    unknown_pb2_grpc,
+)
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from clients.channel import MAX_MESSAGE_BYTES
 from clients.fake.gallery import FakeGallery
 from clients.fake.script import Script, answer_nothing
+from clients.fake.seen import FakeSightings, FakeUnknowns
 from clients.fake.stream import FakeRecognition
 
 _T = TypeVar("_T")
@@ -88,6 +97,8 @@ class FakeServer:
     Attributes:
         recognition: the fake RecognitionService.
         gallery: the fake GalleryService.
+        sightings: the fake SightingService.
+        unknowns: the fake UnknownService.
         health: the health service; SERVING from the start.
     """
 
@@ -95,6 +106,8 @@ class FakeServer:
         self.recognition = FakeRecognition()
         self.recognition.script = script
         self.gallery = FakeGallery()
+        self.sightings = FakeSightings()
+        self.unknowns = FakeUnknowns(self.gallery, self.sightings)
         self.health = health.aio.HealthServicer()
         self._port = 0
         self._server: grpc.aio.Server | None = None
@@ -115,6 +128,8 @@ class FakeServer:
         )
         recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(self.recognition, server)
         gallery_pb2_grpc.add_GalleryServiceServicer_to_server(self.gallery, server)
+        sighting_pb2_grpc.add_SightingServiceServicer_to_server(self.sightings, server)
+        unknown_pb2_grpc.add_UnknownServiceServicer_to_server(self.unknowns, server)
         server_pb2_grpc.add_ServerServiceServicer_to_server(FakeServerInfo(), server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         await self.health.set("", health_pb2.HealthCheckResponse.SERVING)

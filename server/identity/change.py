@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
 from server.domain import Embeddings, GalleryName
+from server.identity.negatives import NegativeFaces
 from server.identity.roster import GONE, Person
+from server.identity.sightings.records import SightingChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class GalleryChange:
         added: keys of new templates, ascending.
         vectors: (len(added), D) their embeddings.
         removed: keys of templates that are gone.
+        negatives: everything that the person was said not to look like; None when that did not change.
     """
 
     gallery: GalleryName
@@ -38,3 +42,8 @@ class GalleryChange:
     added: Sequence[int] = ()
     vectors: Embeddings = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     removed: Sequence[int] = ()
+    negatives: NegativeFaces | None = None
+
+
+StoreChange: TypeAlias = GalleryChange | SightingChange
+"""What a write did to whatever is in the store."""

@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -26,12 +27,12 @@ from server.identity.admission import (
     name_to_enrol,
 )
 from server.identity.catch_up import Follower, OtherHistoryError, changes_behind
-from server.identity.change import GalleryChange
+from server.identity.change import GalleryChange, StoreChange
 from server.identity.directory import DataDirectory, Membership
 from server.identity.display_name import check_display_name, folded
 from server.identity.doctor import CheckRule, check
 from server.identity.folder import Folder
-from server.identity.group_commit import GroupCommit
+from server.identity.group_commit import Answer, GroupCommit, Outcome
 from server.identity.hnsw import HnswIndex
 from server.identity.index import BruteForceIndex
 from server.identity.index_settings import IndexSettings
@@ -54,9 +55,10 @@ from server.identity.records import (
     NewPerson,
     NewTemplate,
     RenameReceipt,
-    Replay,
     RequestStamp,
 )
+from server.identity.requests import Replay
+from server.identity.sightings.records import SightingChange
 from server.identity.snapshot import snapshot_directory
 from server.identity.store import Store
 from server.identity.vectors import check_embeddings
@@ -86,10 +88,11 @@ class Galleries:
         self._loader = loader
         self._live: dict[GalleryName, LiveGallery] = {}
         self._folder = Folder()
-        self._writer: GroupCommit[GalleryChange] = GroupCommit(store, self._publish)
+        self._writer: GroupCommit[StoreChange] = GroupCommit(store, self._publish)
         self._closed = False
         self._taking_in = threading.Lock()
         self._follower = Follower(self._catch_up) if membership is not Membership.ALONE else None
+        self._listeners: list[Callable[[Sequence[SightingChange]], None]] = []
 
     @staticmethod
     def open(
@@ -158,13 +161,18 @@ class Galleries:
         finally:
             self._directory.release()
 
-    def _publish(self, changes: Sequence[GalleryChange]) -> None:
+    def _publish(self, changes: Sequence[StoreChange]) -> None:
         by_gallery: dict[GalleryName, list[GalleryChange]] = {}
         for change in changes:
-            by_gallery.setdefault(change.gallery, []).append(change)
+            if isinstance(change, GalleryChange):
+                by_gallery.setdefault(change.gallery, []).append(change)
         with self._taking_in:
             for name, its in by_gallery.items():
                 self._take_in(name, its)
+        seen = [change for change in changes if isinstance(change, SightingChange)]
+        if seen:
+            for listener in self._listeners:
+                listener(seen)
 
     def _take_in(self, name: GalleryName, changes: Sequence[GalleryChange]) -> None:
         """Applies changes of this process, with those of other processes between them if there are any."""
@@ -201,6 +209,34 @@ class Galleries:
         return changes_behind(
             db, row, live.view, fingerprint=self._loader.fingerprint, dimension=self._loader.dimension
         )
+
+    # For those who keep more in the same store
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the server's embeddings."""
+        return self._loader.fingerprint
+
+    @property
+    def dimension(self) -> int:
+        """Of the server's embeddings."""
+        return self._loader.dimension
+
+    def write(self, job: Callable[[apsw.Connection], Outcome[Answer, StoreChange]]) -> Answer:
+        """Runs a write and waits until it is durable and published (`GroupCommit.submit`)."""
+        return self._writer.submit(job)
+
+    def post(self, job: Callable[[apsw.Connection], Outcome[Answer, StoreChange]]) -> Future[Answer]:
+        """Runs a write without waiting for it (`GroupCommit.post`)."""
+        return self._writer.post(job)
+
+    def reading(self) -> AbstractContextManager[apsw.Connection]:
+        """A connection that sees one state of the store (`Store.reading`)."""
+        return self._store.reading()
+
+    def listen(self, listener: Callable[[Sequence[SightingChange]], None]) -> None:
+        """Has changes of sightings and groups told to a function, on the writing thread, once they are durable."""
+        self._listeners.append(listener)
 
     # Writes
 

@@ -91,12 +91,20 @@ class GroupCommit(Generic[Change]):
             UnavailableError: after `stop`.
             StorageError: when it could not be made durable.
         """
-        write = _Write(job, Future())
+        return self.post(job).result()
+
+    def post(self, job: Callable[[apsw.Connection], Outcome[Answer, Change]]) -> Future[Answer]:
+        """As `submit`, without waiting: the future gets the answer, or the error, once the write is durable.
+
+        Raises:
+            UnavailableError: after `stop`.
+        """
+        done: Future[Answer] = Future()
         with self._gate:
             if self._stopping:
                 raise UnavailableError("STORE_CLOSED", "the gallery is closed: the server is stopping")
-            self._waiting.put(write)
-        return write.done.result()  # type: ignore[return-value] # the job's own answer
+            self._waiting.put(_Write(job, done))  # type: ignore[arg-type] # the job's own answer
+        return done
 
     def erased(self, timeout_s: float) -> bool:
         """Waits until nothing of what was deleted is left in the files; False when that takes longer."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from server.identity.hnsw import HnswIndex
 from server.identity.index import BruteForceIndex
 from server.identity.index_settings import IndexSettings
 from server.identity.match import Candidate
+from server.identity.negatives import NegativeFaces
 from server.identity.records import GallerySearch
-from server.identity.roster import Roster
+from server.identity.roster import GONE, Roster
 from server.identity.rows import TemplateRows
 from server.identity.snapshot import Snapshot, SnapshotHeader, write_snapshot
 
@@ -39,6 +40,7 @@ class View:
         fingerprint: of the model that made the embeddings; empty while there are none.
         index: the templates; empty when they are of another fingerprint than the server's.
         roster: the people.
+        negatives: who they are not, by identity key.
     """
 
     revision: int
@@ -46,6 +48,7 @@ class View:
     fingerprint: str
     index: BruteForceIndex | HnswIndex
     roster: Roster
+    negatives: Mapping[int, NegativeFaces] = field(default_factory=dict)
 
     def after(self, changes: Sequence[GalleryChange]) -> View:
         """The state with these changes, which are in order and follow it."""
@@ -62,7 +65,21 @@ class View:
             index = index.removed(np.array(removed, np.int64))
         last = changes[-1]
         roster = self.roster.changed({change.identity_key: change.person for change in changes})
-        return View(last.revision, last.stamp, last.fingerprint, index, roster)
+        return View(last.revision, last.stamp, last.fingerprint, index, roster, self._negatives_after(changes))
+
+    def _negatives_after(self, changes: Sequence[GalleryChange]) -> Mapping[int, NegativeFaces]:
+        negatives = dict(self.negatives)
+        for change in changes:
+            if change.person is GONE:
+                negatives.pop(change.identity_key, None)
+            elif change.negatives is not None:
+                negatives[change.identity_key] = change.negatives
+        return {key: faces for key, faces in negatives.items() if len(faces)}
+
+    def forbids(self, identity_key: int, probe: Embedding, distance: float) -> bool:
+        """True when it was said of a face like this that it is not this person."""
+        faces = self.negatives.get(identity_key)
+        return faces is not None and faces.forbid(probe, distance)
 
 
 class Fold(Enum):
@@ -204,16 +221,23 @@ class LiveGallery:
         )
 
     def _nearest(self, view: View, query: Embedding, limit: int) -> tuple[Candidate, ...]:
-        """One candidate per person; asks for more templates until enough people are among them."""
+        """One candidate per person; asks for more templates until enough people are among them.
+
+        Whoever the face was said not to be is left out, as if not enrolled.
+        """
         index, asked = view.index, 4 * limit + _SPARE
         while True:
             (labels,), (distances,) = index.search(query[None], asked)
             owners = index.rows.owners[index.rows.positions(labels)]
-            firsts = np.sort(np.unique(owners, return_index=True)[1])[:limit]
+            firsts = [
+                first
+                for first in np.sort(np.unique(owners, return_index=True)[1])
+                if not view.forbids(int(owners[first]), query, float(distances[first]))
+            ][:limit]
             if len(firsts) == limit or len(labels) == len(index):
                 break
             asked *= 4
-        people = [view.roster[int(owner)] for owner in owners[firsts]]
+        people = [view.roster[int(owners[first])] for first in firsts]
         return tuple(
             Candidate(
                 self.name.identity(person.identity_id),

@@ -77,7 +77,9 @@ class Loader:
                     _logger.warning("index snapshot not used", extra={"cause": str(error)})
         stamp = reads.stamp_of(db, row.key, row.revision)
         roster = Roster.of(reads.people(db, row.key))
-        live = self._live(row.name, row.key, View(row.revision, stamp, row.fingerprint, index, roster))
+        negatives = reads.negatives(db, row.key, self.fingerprint)
+        view = View(row.revision, stamp, row.fingerprint, index, roster, negatives)
+        live = self._live(row.name, row.key, view)
         live.problem = problem
         return live
 

@@ -107,6 +107,116 @@ MIGRATIONS: Final[Sequence[Migration]] = (
         CREATE INDEX requests_of_identity ON requests (gallery_key, identity_id);
         """,
     ),
+    Migration(
+        "sightings, unknowns, faces, negatives, operations",
+        """
+        CREATE TABLE clusterings (
+            gallery_key INTEGER PRIMARY KEY REFERENCES galleries,
+            version INTEGER NOT NULL,           -- of the groups and faces; whoever keeps them in memory compares it
+            next_group INTEGER NOT NULL,
+            next_chunklet INTEGER NOT NULL
+        ) STRICT;
+
+        CREATE TABLE unknowns (
+            unknown_key INTEGER PRIMARY KEY AUTOINCREMENT,
+            gallery_key INTEGER NOT NULL REFERENCES galleries,
+            unknown_id TEXT NOT NULL,
+            number INTEGER NOT NULL,            -- the clustering's name for it
+            known INTEGER NOT NULL,             -- 0: a candidate, which nobody is shown
+            ignored INTEGER NOT NULL DEFAULT 0,
+            identity_key INTEGER REFERENCES identities ON DELETE CASCADE,   -- who it was named as
+            merged_key INTEGER REFERENCES unknowns ON DELETE CASCADE,       -- which group took it in
+            created_ns INTEGER NOT NULL,
+            UNIQUE (gallery_key, unknown_id),
+            UNIQUE (gallery_key, number)
+        ) STRICT;
+        CREATE INDEX unknowns_in_order ON unknowns (gallery_key, unknown_key);
+        CREATE INDEX unknowns_of_identity ON unknowns (identity_key) WHERE identity_key IS NOT NULL;
+        CREATE INDEX unknowns_merged ON unknowns (merged_key) WHERE merged_key IS NOT NULL;
+
+        CREATE TABLE sightings (
+            sighting_key INTEGER PRIMARY KEY AUTOINCREMENT,
+            gallery_key INTEGER NOT NULL REFERENCES galleries,
+            track TEXT NOT NULL,
+            camera TEXT NOT NULL,
+            first_ns INTEGER NOT NULL,
+            last_ns INTEGER NOT NULL,
+            frames INTEGER NOT NULL,
+            ended INTEGER NOT NULL,
+            identity_key INTEGER REFERENCES identities ON DELETE CASCADE,   -- the match; NULL for an unknown
+            distance REAL,
+            threshold REAL NOT NULL,
+            quality TEXT NOT NULL,              -- JSON of domain.Quality
+            score REAL NOT NULL,                -- of the quality
+            best_ns INTEGER NOT NULL,
+            fingerprint TEXT NOT NULL,
+            embedding BLOB NOT NULL,            -- D little-endian float32: the track's template
+            UNIQUE (gallery_key, track)
+        ) STRICT;
+        CREATE INDEX sightings_in_order ON sightings (gallery_key, sighting_key);
+        CREATE INDEX sightings_by_camera ON sightings (gallery_key, camera, sighting_key);
+        CREATE INDEX sightings_by_age ON sightings (last_ns);
+        CREATE INDEX sightings_of_identity ON sightings (identity_key) WHERE identity_key IS NOT NULL;
+
+        CREATE TABLE sighting_crops (
+            sighting_key INTEGER PRIMARY KEY REFERENCES sightings ON DELETE CASCADE,
+            jpeg BLOB NOT NULL
+        ) STRICT;
+
+        CREATE TABLE faces (
+            face_key INTEGER PRIMARY KEY AUTOINCREMENT,
+            sighting_key INTEGER NOT NULL UNIQUE REFERENCES sightings ON DELETE CASCADE,
+            unknown_key INTEGER NOT NULL REFERENCES unknowns ON DELETE CASCADE,
+            chunklet INTEGER NOT NULL,          -- 0: no admin has said with whom it belongs
+            score REAL NOT NULL,
+            embedding BLOB NOT NULL             -- as it was placed
+        ) STRICT;
+        CREATE INDEX faces_of_unknown ON faces (unknown_key);
+
+        CREATE TABLE cannot_links (
+            gallery_key INTEGER NOT NULL REFERENCES galleries,
+            first INTEGER NOT NULL,             -- chunklets, the smaller first
+            second INTEGER NOT NULL,
+            PRIMARY KEY (gallery_key, first, second)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE negatives (
+            negative_key INTEGER PRIMARY KEY AUTOINCREMENT,
+            identity_key INTEGER NOT NULL REFERENCES identities ON DELETE CASCADE,  -- who it is not
+            sighting_key INTEGER REFERENCES sightings ON DELETE SET NULL,
+            fingerprint TEXT NOT NULL,
+            embedding BLOB NOT NULL,
+            radius REAL NOT NULL
+        ) STRICT;
+        CREATE INDEX negatives_of_identity ON negatives (identity_key);
+        CREATE INDEX negatives_of_sighting ON negatives (sighting_key) WHERE sighting_key IS NOT NULL;
+
+        CREATE TABLE promotions (
+            template_key INTEGER PRIMARY KEY REFERENCES templates ON DELETE CASCADE,
+            sighting_key INTEGER NOT NULL REFERENCES sightings ON DELETE CASCADE
+        ) STRICT;
+        CREATE INDEX promotions_of_sighting ON promotions (sighting_key);
+
+        CREATE TABLE operations (
+            operation_key INTEGER PRIMARY KEY AUTOINCREMENT,
+            gallery_key INTEGER NOT NULL REFERENCES galleries,
+            kind TEXT NOT NULL,
+            principal TEXT NOT NULL,
+            at_ns INTEGER NOT NULL,
+            subjects TEXT NOT NULL,             -- JSON list of ends of resource names
+            before TEXT NOT NULL,               -- JSON of what undoing puts back; empty when there is no way back
+            undone INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        CREATE INDEX operations_in_order ON operations (gallery_key, operation_key);
+
+        CREATE TABLE operation_subjects (
+            operation_key INTEGER NOT NULL REFERENCES operations ON DELETE CASCADE,
+            subject TEXT NOT NULL,              -- such as unknown/7
+            PRIMARY KEY (subject, operation_key)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX subjects_of_operation ON operation_subjects (operation_key);
+        """,
+    ),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from server.domain import Embeddings, GalleryName, IdentityName, Quality
 from server.errors import NotFoundError, StorageError
+from server.identity.negatives import NegativeFaces
 from server.identity.records import Change, ChangeKind, Identity, Template
 from server.identity.roster import Person
 from server.identity.rows import Keys
@@ -155,6 +156,45 @@ def subject(db: apsw.Connection, name: IdentityName) -> tuple[int, int, str, int
     if row is None:
         raise _nobody(name)
     return row[0], row[1], row[2], row[3]
+
+
+def name_of(db: apsw.Connection, identity_key: int) -> IdentityName:
+    """Resource name of somebody who is there."""
+    ((tenant, gallery, identity_id),) = db.execute(
+        "SELECT g.tenant, g.gallery, i.identity_id FROM identities i JOIN galleries g USING (gallery_key) "
+        "WHERE i.identity_key = ?",
+        (identity_key,),
+    )
+    return IdentityName(GalleryName(tenant, gallery), identity_id)
+
+
+def negatives(db: apsw.Connection, gallery_key: int, fingerprint: str) -> dict[int, NegativeFaces]:
+    """Who people are not, by identity key, as far as it was said of embeddings with this fingerprint."""
+    rows: dict[int, list[tuple[bytes, float]]] = {}
+    for identity_key, embedding, radius in db.execute(
+        "SELECT n.identity_key, n.embedding, n.radius FROM negatives n JOIN identities i USING (identity_key) "
+        "WHERE i.gallery_key = ? AND n.fingerprint = ? ORDER BY n.negative_key",
+        (gallery_key, fingerprint),
+    ):
+        rows.setdefault(identity_key, []).append((embedding, radius))
+    return {key: _negative_faces(its) for key, its in rows.items()}
+
+
+def negatives_of(db: apsw.Connection, identity_key: int, fingerprint: str) -> NegativeFaces:
+    """Who one person is not."""
+    rows = db.execute(
+        "SELECT embedding, radius FROM negatives WHERE identity_key = ? AND fingerprint = ? ORDER BY negative_key",
+        (identity_key, fingerprint),
+    )
+    return _negative_faces(rows.fetchall())
+
+
+def _negative_faces(rows: Sequence[tuple[Any, ...]]) -> NegativeFaces:
+    joined = b"".join(embedding for embedding, _ in rows)
+    return NegativeFaces(
+        np.frombuffer(joined, "<f4").reshape(len(rows), -1 if rows else 0),
+        np.array([radius for _, radius in rows], np.float32),
+    )
 
 
 def identity(db: apsw.Connection, name: IdentityName) -> Identity:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
 
 from server.domain import Embedding, Quality
 from server.identity.doctor import Checkup
@@ -157,6 +156,7 @@ class DeletionReceipt:
         revision: the gallery's, with the change.
         payload: the request stamp's.
         replayed: True when an earlier request with the same id did it.
+        sighting_count: how many sightings of the person went too.
     """
 
     name: str
@@ -165,25 +165,7 @@ class DeletionReceipt:
     revision: int
     payload: bytes = b""
     replayed: bool = False
-
-
-Receipt: TypeAlias = EnrolReceipt | RenameReceipt | DeletionReceipt
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """The answer that an earlier request with the same id got.
-
-    Attributes:
-        receipt: the answer; its `replayed` is True.
-    """
-
-    receipt: Receipt
-
-    @property
-    def payload(self) -> bytes:
-        """The earlier request stamp's."""
-        return self.receipt.payload
+    sighting_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +233,8 @@ class ChangeKind(Enum):
     ENROLLED = "enrolled"
     RENAMED = "renamed"
     DELETED = "deleted"
+    REVISED = "revised"
+    """Templates were taken away, or it was said who the person is not."""
 
 
 @dataclass(frozen=True, slots=True)

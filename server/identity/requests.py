@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import Any, Final, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Final, TypeAlias, TypeVar
 
 import apsw
 
 from server.errors import ConflictError
-from server.identity.records import (
-    DeletionReceipt,
-    EnrolReceipt,
-    Identity,
-    Receipt,
-    RenameReceipt,
-    RequestStamp,
-)
+from server.identity.records import DeletionReceipt, EnrolReceipt, Identity, RenameReceipt, RequestStamp
+from server.identity.sightings.records import OperationReceipt, UnknownDeletionReceipt
 
 KEPT: Final = 10_000
 """How many requests are remembered; older ones are forgotten with each new one."""
 
-Kind = TypeVar("Kind", EnrolReceipt, RenameReceipt, DeletionReceipt)
+Receipt: TypeAlias = EnrolReceipt | RenameReceipt | DeletionReceipt | OperationReceipt | UnknownDeletionReceipt
+"""What a write is answered with."""
+
+Kind = TypeVar("Kind", EnrolReceipt, RenameReceipt, DeletionReceipt, OperationReceipt, UnknownDeletionReceipt)
 
 _KINDS: Final[dict[str, type[Receipt]]] = {
     "enrol": EnrolReceipt,
     "rename": RenameReceipt,
     "delete": DeletionReceipt,
+    "operation": OperationReceipt,
+    "delete unknown": UnknownDeletionReceipt,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The answer that an earlier request with the same id got.
+
+    Attributes:
+        receipt: the answer; its `replayed` is True.
+    """
+
+    receipt: Receipt
+
+    @property
+    def payload(self) -> bytes:
+        """The earlier request stamp's."""
+        return self.receipt.payload
 
 
 def answered(db: apsw.Connection, request_id: str, digest: str) -> Receipt | None:
@@ -73,7 +88,6 @@ def keep(db: apsw.Connection, stamp: RequestStamp, gallery_key: int, receipt: Re
     if not stamp.request_id:
         return
     kind = next(name for name, type_ in _KINDS.items() if isinstance(receipt, type_))
-    name = receipt.name if isinstance(receipt, DeletionReceipt) else receipt.identity.name
     answer = asdict(receipt)
     del answer["payload"], answer["replayed"]
     db.execute(
@@ -84,12 +98,25 @@ def keep(db: apsw.Connection, stamp: RequestStamp, gallery_key: int, receipt: Re
             stamp.digest,
             kind,
             gallery_key,
-            name.rpartition("/")[2],
+            _person_in(receipt).rpartition("/")[2],
             json.dumps(answer, ensure_ascii=False),
             stamp.payload,
         ),
     )
     db.execute("DELETE FROM requests WHERE request_key <= ?", (db.last_insert_rowid() - KEPT,))
+
+
+def _person_in(receipt: Receipt) -> str:
+    """Resource name of the identity that an answer is about; empty when it is about none."""
+    match receipt:
+        case DeletionReceipt():
+            return receipt.name
+        case EnrolReceipt() | RenameReceipt():
+            return receipt.identity.name
+        case OperationReceipt():
+            return receipt.identity
+        case UnknownDeletionReceipt():
+            return ""
 
 
 def forget_person(db: apsw.Connection, gallery_key: int, identity_id: str) -> None:
@@ -109,7 +136,7 @@ def _reused(request_id: str) -> ConflictError:
 
 
 def _decoded(kind: str, answer: dict[str, Any], payload: bytes) -> Receipt:
-    if "identity" in answer:
+    if isinstance(answer.get("identity"), dict):
         answer["identity"] = Identity(**answer["identity"])
     if "template_ids" in answer:
         answer["template_ids"] = tuple(answer["template_ids"])

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from server.domain import EncodedImage, Faces, Image, Quality
 from server.errors import ImageError
 from server.identity.records import NewTemplate
 from server.pipeline.vision import FaceVision
 from server.vision.decode import ImageLimits, decode
+from server.vision.jpeg import jpeg_of
 
 
 class Refusal(Enum):
@@ -128,14 +127,9 @@ def _judge_face(photo: Photo, image: Image, faces: Faces, vision: FaceVision, ru
         quality=quality,
         source=photo.source,
         photo_digest=hashlib.sha256(photo.image.data).hexdigest(),
-        crop=_jpeg(analysis.crops[0]) if rule.store_crops else b"",
+        crop=jpeg_of(analysis.crops[0]) if rule.store_crops else b"",
     )
     return JudgedPhoto(photo.source, quality, None, "", template)
-
-
-def _jpeg(crop: NDArray[np.uint8]) -> bytes:
-    _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, 90])
-    return data.tobytes()
 
 
 def find_weakness(quality: Quality, rule: EnrolmentRule) -> tuple[Refusal, str] | None:

@@ -1,4 +1,4 @@
-"""A photograph against the gallery: who is nearest, whatever the threshold."""
+"""A photograph against the gallery or against the past: who is nearest, whatever the threshold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from server.domain import Answer, EncodedImage, GalleryName
 from server.identity.match import Candidate
+from server.identity.sightings.book import Sightings
+from server.identity.sightings.records import NearSighting
 from server.pipeline.recognise import Recogniser
 from server.pipeline.verify import embed_image
 from server.pipeline.vision import Analysis
@@ -45,3 +47,49 @@ def search_image(
     return ImageSearch(
         analysis, answers, tuple(candidates[:limit] for candidates in found.candidates), threshold, found.revision
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PastSearch:
+    """The nearest sightings of each face.
+
+    Attributes:
+        analysis: N faces.
+        candidates: N times the nearest sightings, the nearest first.
+        threshold: in force, squared L2.
+        searched_count: how many sightings were searched.
+    """
+
+    analysis: Analysis
+    candidates: tuple[tuple[NearSighting, ...], ...]
+    threshold: float
+    searched_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PastQuery:
+    """What is wanted of a search of the past.
+
+    Attributes:
+        gallery: whose sightings.
+        far: wanted false accept rate of one face against everybody who was seen, in (0, 1).
+        limit: sightings per face.
+        include_identified: also those that show somebody enrolled.
+    """
+
+    gallery: GalleryName
+    far: float
+    limit: int
+    include_identified: bool
+
+
+def search_past(recogniser: Recogniser, sightings: Sightings, encoded: EncodedImage, query: PastQuery) -> PastSearch:
+    """The sightings nearest to each face of a photograph, each embedded with its mirror image.
+
+    Raises:
+        ImageError: the bytes are no image within the limits.
+    """
+    analysis, embeddings = embed_image(recogniser, encoded, mirrored=True)
+    found = sightings.search(query.gallery, embeddings, limit=query.limit, include_identified=query.include_identified)
+    threshold = recogniser.rule.threshold(query.far, found.people_count)
+    return PastSearch(analysis, found.candidates, threshold, found.searched_count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -16,13 +15,13 @@ from server.domain import GalleryName, IdentityName
 from server.errors import EnrolmentError, InvalidInputError
 from server.identity.gallery import Galleries
 from server.identity.match import Candidate
-from server.identity.records import RequestStamp
 from server.pipeline.check import check_gallery
 from server.pipeline.enrol import Photo
 from server.pipeline.enrolment import Enroller, EnrolmentRequest
 from server.pipeline.recognise import Recogniser
 from server.pipeline.search import search_image
 from server.rpc import wire
+from server.rpc.stamps import request_id_from, stamp_of
 from server.rpc.wire_check import check_message
 from server.telemetry import Metrics
 
@@ -33,7 +32,6 @@ MAX_PHOTOS = 64
 _MAX_SOURCE = 200
 _MAX_CANDIDATES, _DEFAULT_CANDIDATES = 100, 5
 _MAX_FINDINGS, _DEFAULT_FINDINGS = 1000, 100
-_REQUEST_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class GalleryServicer(gallery_pb2_grpc.GalleryServiceServicer):
@@ -123,7 +121,7 @@ class GalleryServicer(gallery_pb2_grpc.GalleryServiceServicer):
         """Gives an identity another display name."""
         del context
         name = IdentityName.parse(request.name)
-        stamp = _stamp(request.request_id, f"rename\n{name}\n{request.display_name}")
+        stamp = stamp_of(request.request_id, f"rename\n{name}\n{request.display_name}")
         receipt = await self._run(
             lambda: self._galleries.rename(name, request.display_name, request=stamp, at_ns=time.time_ns())
         )
@@ -137,7 +135,7 @@ class GalleryServicer(gallery_pb2_grpc.GalleryServiceServicer):
         """Removes an identity and everything derived from it."""
         del context
         name = IdentityName.parse(request.name)
-        stamp = _stamp(request.request_id, f"delete\n{name}")
+        stamp = stamp_of(request.request_id, f"delete\n{name}")
         receipt = await self._run(lambda: self._galleries.delete(name, request=stamp, at_ns=time.time_ns()))
         await self._run(lambda: self.count_people(name.gallery))
         return gallery_pb2.DeleteIdentityResponse(
@@ -146,6 +144,7 @@ class GalleryServicer(gallery_pb2_grpc.GalleryServiceServicer):
                 template_count=receipt.template_count,
                 delete_time=wire.timestamp(receipt.deleted_at_ns),
                 gallery_revision=receipt.revision,
+                sighting_count=receipt.sighting_count,
             )
         )
 
@@ -234,7 +233,7 @@ def enrolment_from(request: gallery_pb2.EnrolIdentityRequest) -> EnrolmentReques
         identity=identity,
         display_name=request.display_name,
         photos=tuple(_photo(photo, i) for i, photo in enumerate(request.photos)),
-        request_id=_request_id(request.request_id),
+        request_id=request_id_from(request.request_id),
         allow_lookalikes=request.allow_lookalikes,
     )
 
@@ -247,18 +246,6 @@ def _photo(message: gallery_pb2.EnrolmentPhoto, i: int) -> Photo:
             field=f"photos[{i}].source",
         )
     return Photo(message.source, wire.image_from(message.image))
-
-
-def _request_id(text: str) -> str:
-    if text and not _REQUEST_ID.fullmatch(text):
-        raise InvalidInputError(
-            "REQUEST_ID_INVALID", f"{text[:80]!r} is no UUID; make a new one for each request", field="request_id"
-        )
-    return text.lower()
-
-
-def _stamp(request_id: str, content: str) -> RequestStamp:
-    return RequestStamp(_request_id(request_id), content, b"")
 
 
 def _candidates(candidates: Sequence[Candidate], threshold: float) -> list[gallery_pb2.SearchCandidate]:

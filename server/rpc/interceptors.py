@@ -73,7 +73,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         parse = refuse_malformed(handler.request_deserializer)
         if handler.stream_stream:
             return grpc.stream_stream_rpc_method_handler(
-                self._streaming(method, handler.stream_stream), parse, handler.response_serializer
+                self._streaming(method, handler.stream_stream, _checked_all), parse, handler.response_serializer
+            )
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(
+                self._streaming(method, handler.unary_stream, _checked), parse, handler.response_serializer
             )
         return grpc.unary_unary_rpc_method_handler(
             self._unary(method, handler.unary_unary), parse, handler.response_serializer
@@ -94,11 +98,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _streaming(self, method: str, behaviour: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        async def call(requests: AsyncIterator[Any], context: Context) -> None:
+    def _streaming(
+        self, method: str, behaviour: Callable[..., Awaitable[None]], checked: Callable[[Any], Any]
+    ) -> Callable[..., Awaitable[None]]:
+        async def call(asked: Any, context: Context) -> None:  # noqa: ANN401 - a message or an iterator of messages
             request_id.set(uuid.uuid4().hex[:12])
             try:
-                await behaviour(_checked_all(requests), context)
+                await behaviour(checked(asked), context)
             except Exception as error:  # noqa: BLE001 - every error becomes a status
                 await self._fail(method, context, error)
             self._metrics.calls.labels(method, "OK").inc()

@@ -550,12 +550,15 @@ class DeletionReceipt(_message.Message):
     TEMPLATE_COUNT_FIELD_NUMBER: _builtins.int
     DELETE_TIME_FIELD_NUMBER: _builtins.int
     GALLERY_REVISION_FIELD_NUMBER: _builtins.int
+    SIGHTING_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name of the identity that is gone."""
     template_count: _builtins.int
     """How many templates went with it."""
     gallery_revision: _builtins.int
     """The gallery's revision that holds the change."""
+    sighting_count: _builtins.int
+    """How many sightings of the person went too, each with its crop and its template."""
     @_builtins.property
     def delete_time(self) -> _timestamp_pb2.Timestamp:
         """When it was removed."""
@@ -567,10 +570,11 @@ class DeletionReceipt(_message.Message):
         template_count: _builtins.int = ...,
         delete_time: _timestamp_pb2.Timestamp | None = ...,
         gallery_revision: _builtins.int = ...,
+        sighting_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time", "gallery_revision", b"gallery_revision", "name", b"name", "template_count", b"template_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time", "gallery_revision", b"gallery_revision", "name", b"name", "sighting_count", b"sighting_count", "template_count", b"template_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,7 +7,9 @@ import pytest
 
 from server.domain import IdentityName
 from server.errors import InvalidInputError, NotFoundError, StorageError, StorageFullError, UnavailableError
+from server.identity.change import StoreChange
 from server.identity.gallery import Galleries
+from server.identity.group_commit import Outcome
 from server.identity.records import NewPerson
 from tests.server.identity.conftest import Opener
 from tests.server.identity.crowd import GALLERY, enrol, template, unit
@@ -184,3 +186,20 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_large_write_takes_the_whole_wri
     assert names(on_disk) == ["Ada"]
     enrol(on_disk, "Bob", unit(1, 3))
     assert names(on_disk) == ["Ada", "Bob"]
+
+
+def test_a_write_that_is_not_waited_for_is_done_in_its_turn(galleries: Galleries) -> None:
+    order: list[str] = []
+
+    def job(name: str):
+        def run(db: object) -> Outcome[str, StoreChange]:
+            del db
+            order.append(name)
+            return Outcome(name)
+
+        return run
+
+    first = galleries.post(job("first"))
+    assert galleries.write(job("second")) == "second"
+    assert first.done()
+    assert (first.result(), order) == ("first", ["first", "second"])

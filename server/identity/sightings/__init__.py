@@ -1,0 +1,1 @@
+"""Who was seen where: sightings, groups of unknown faces, and what admins say of them."""

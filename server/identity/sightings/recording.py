@@ -1,0 +1,169 @@
+"""Writing down who was seen: what a track's report does to the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import apsw
+
+from server.domain import Embedding, GalleryName, IdentityName, Quality
+from server.identity.change import StoreChange
+from server.identity.entries import pinned, quality_text
+from server.identity.group_commit import Outcome
+from server.identity.regrouping import UnknownFace
+from server.identity.sightings import reads
+from server.identity.sightings.clustering import Clusterings, Place, blob, joined, next_face_key
+from server.identity.sightings.records import SightingChange
+from server.identity.sightings.tracks import Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class TrackRecord:
+    """What is to be written of a track.
+
+    Attributes:
+        gallery: that it was matched against.
+        camera: the camera's name.
+        track: its name.
+        first_seen_ns: captured.
+        last_seen_ns: captured.
+        frames: in which it was seen.
+        ended: no frame will follow.
+        identity: the match; None for an unknown.
+        distance: to the nearest person, squared L2; None when nobody is enrolled.
+        threshold: that had to be beaten, squared L2.
+        quality: of the best look.
+        best_ns: when that was captured.
+        template: (D,) of the track.
+        crop: JPEG; empty when it is not kept.
+    """
+
+    gallery: GalleryName
+    camera: str
+    track: str
+    first_seen_ns: int
+    last_seen_ns: int
+    frames: int
+    ended: bool
+    identity: IdentityName | None
+    distance: float | None
+    threshold: float
+    quality: Quality
+    best_ns: int
+    template: Embedding
+    crop: bytes
+
+
+def record(
+    db: apsw.Connection, clusterings: Clusterings, track: TrackRecord, at_ns: int
+) -> Outcome[Recorded, StoreChange]:
+    """Writes a track down, anew or once more, and gives an unknown face its place.
+
+    Nothing is written of a match with somebody who was deleted meanwhile. A match that an admin has denied counts as
+    unknown.
+
+    Raises:
+        FingerprintError: when the gallery holds embeddings of another model.
+    """
+    pin = pinned(db, track.gallery, clusterings.fingerprint, at_ns)
+    place = Place(track.gallery, pin.gallery_key, at_ns)
+    identity_key = None
+    if track.identity is not None:
+        identity_key = db.execute(
+            "SELECT identity_key FROM identities WHERE gallery_key = ? AND identity_id = ?",
+            (pin.gallery_key, track.identity.identity_id),
+        ).get
+        if identity_key is None:
+            return Outcome(Recorded(0, ""))
+    key = db.execute(
+        "SELECT sighting_key FROM sightings WHERE gallery_key = ? AND track = ?", (pin.gallery_key, track.track)
+    ).get
+    if key is not None and identity_key is not None and _denied(db, key, identity_key):
+        identity_key = None
+    key = _write(db, place, track, (key, identity_key, clusterings.fingerprint))
+    changes = [SightingChange(track.gallery, pin.gallery_key, (key,))]
+    if identity_key is None:
+        changes += _place(db, clusterings, place, key, track)
+    else:
+        changes += _leave(db, clusterings, place, key, identity_key)
+    (written,) = reads.sightings_by_key(db, track.gallery, [key])
+    return Outcome(Recorded(key, written.person.unknown), (joined(changes),))
+
+
+def _denied(db: apsw.Connection, sighting_key: int, identity_key: int) -> bool:
+    return bool(
+        db.execute(
+            "SELECT EXISTS (SELECT 1 FROM negatives WHERE sighting_key = ? AND identity_key = ?)",
+            (sighting_key, identity_key),
+        ).get
+    )
+
+
+def _write(db: apsw.Connection, place: Place, track: TrackRecord, keys: tuple[int | None, int | None, str]) -> int:
+    key, identity_key, fingerprint = keys
+    values = {
+        "camera": track.camera,
+        "first_ns": track.first_seen_ns,
+        "last_ns": track.last_seen_ns,
+        "frames": track.frames,
+        "ended": int(track.ended),
+        "identity_key": identity_key,
+        "distance": track.distance,
+        "threshold": track.threshold,
+        "quality": quality_text(track.quality),
+        "score": track.quality.score,
+        "best_ns": track.best_ns,
+        "fingerprint": fingerprint,
+        "embedding": blob(track.template),
+    }
+    if key is None:
+        values |= {"gallery_key": place.gallery_key, "track": track.track}
+        marks = ", ".join("?" * len(values))
+        db.execute(f"INSERT INTO sightings ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+        key = db.last_insert_rowid()
+    else:
+        names = ", ".join(f"{name} = ?" for name in values)
+        db.execute(f"UPDATE sightings SET {names} WHERE sighting_key = ?", (*values.values(), key))
+    if track.crop:
+        db.execute("INSERT OR REPLACE INTO sighting_crops VALUES (?, ?)", (key, track.crop))
+    return key
+
+
+def _place(
+    db: apsw.Connection, clusterings: Clusterings, place: Place, sighting_key: int, track: TrackRecord
+) -> list[SightingChange]:
+    """Gives a face its place among the unknown ones; one that waits alone gets a new one when its track has ended."""
+    changes = []
+    row = db.execute(
+        "SELECT f.face_key, u.known, (SELECT count(*) FROM faces o WHERE o.unknown_key = f.unknown_key) "
+        "FROM faces f JOIN unknowns u USING (unknown_key) WHERE f.sighting_key = ?",
+        (sighting_key,),
+    ).fetchone()
+    if row is not None:
+        face_key, known, count = row
+        if known or count > 1 or not track.ended:
+            return []
+        plan = clusterings.of(db, place.gallery_key).remove([face_key])
+        changes.append(clusterings.write(db, place, plan))
+    face = UnknownFace(next_face_key(db), track.template, track.quality.score, track.last_seen_ns)
+    placement = clusterings.of(db, place.gallery_key).place(face)
+    if placement.regrouping.changes_anything:
+        changes.append(clusterings.write(db, place, placement.regrouping, {face.key: sighting_key}))
+    return changes
+
+
+def _leave(
+    db: apsw.Connection, clusterings: Clusterings, place: Place, sighting_key: int, identity_key: int
+) -> list[SightingChange]:
+    """Takes a face that was recognised out of its group, unless the group has the same name."""
+    row = db.execute(
+        "SELECT f.face_key, u.identity_key FROM faces f JOIN unknowns u USING (unknown_key) WHERE f.sighting_key = ?",
+        (sighting_key,),
+    ).fetchone()
+    if row is None or row[1] == identity_key:
+        return []
+    if row[1] is not None:
+        db.execute("DELETE FROM faces WHERE face_key = ?", (row[0],))
+        return []
+    plan = clusterings.of(db, place.gallery_key).remove([row[0]])
+    return [clusterings.write(db, place, plan)]

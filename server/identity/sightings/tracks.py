@@ -1,0 +1,139 @@
+"""The tracks that cameras report now: what of them must be written, and which group each belongs to.
+
+A track is reported many times and written a few times: once when it is first reported, when its answer changes, and at
+its end. While a write is on its way the newest report waits in its place, so that a slow disk is never asked for more
+than one write a track.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final
+
+from server.domain import GalleryName, Match, TrackReport
+from server.errors import FacestreamError
+
+_logger = logging.getLogger(__name__)
+
+_MOST: Final = 10_000
+"""Tracks that are followed at the same time; beyond that the one that was silent longest is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A track that is durably written.
+
+    Attributes:
+        key: of its sighting; 0 when nothing was to be written.
+        group: resource name of the group that it belongs to; empty for none.
+    """
+
+    key: int
+    group: str
+
+
+@dataclass(slots=True)
+class _Track:
+    key: int = 0
+    group: str = ""
+    identity: str | None = None
+    """As written last: the match, "" for an unknown; None while nothing is written."""
+    ended: bool = False
+    writing: bool = False
+    waiting: TrackReport | None = None
+
+    def needs(self, report: TrackReport) -> bool:
+        """True when the report says what is not written yet."""
+        return self.identity != identity_in(report) or (report.ended and not self.ended)
+
+
+def identity_in(report: TrackReport) -> str:
+    """Resource name of the person whom a report names; empty for an unknown."""
+    return report.answer.identity if isinstance(report.answer, Match) else ""
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """All tracks of all cameras. Every method may be called from any thread.
+
+    Attributes:
+        write: begins to write a report down; the future gets the outcome once that is durable.
+    """
+
+    write: Callable[[TrackReport], Future[Recorded]]
+    _tracks: dict[tuple[GalleryName, str], _Track] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def observe(self, report: TrackReport) -> str:
+        """Takes note of a track; resource name of the group that it belongs to now, empty for none and for a match."""
+        name = (report.gallery, report.track)
+        with self._lock:
+            track = self._tracks.pop(name, None) or _Track()
+            self._tracks[name] = track  # the dictionary's order is that of the last reports
+            if track.writing:
+                track.waiting = report
+                begin = False
+            else:
+                begin = track.writing = track.needs(report)
+            self._forget_silent()
+        if begin:
+            self._begin(name, track, report)
+        return "" if isinstance(report.answer, Match) else track.group
+
+    def regroup(self, groups: Mapping[int, str]) -> None:
+        """Tells to which groups sightings belong now; those of tracks that are not followed don't matter."""
+        with self._lock:
+            for track in self._tracks.values():
+                if track.key in groups:
+                    track.group = groups[track.key]
+
+    def keys(self, gallery: GalleryName, sightings: frozenset[int], groups: frozenset[str]) -> list[int]:
+        """Those sightings of followed tracks that are among these, or belong to one of these groups."""
+        with self._lock:
+            return [
+                track.key
+                for (where, _), track in self._tracks.items()
+                if where == gallery and track.key and (track.key in sightings or track.group in groups)
+            ]
+
+    def _forget_silent(self) -> None:
+        if len(self._tracks) > _MOST:
+            name = next((name for name, track in self._tracks.items() if not track.writing), None)
+            if name is not None:
+                del self._tracks[name]
+
+    def _begin(self, name: tuple[GalleryName, str], track: _Track, report: TrackReport) -> None:
+        try:
+            future = self.write(report)
+        except FacestreamError as error:
+            self._finish(name, track, report, error)
+            return
+        future.add_done_callback(lambda done: self._finish(name, track, report, done))
+
+    def _finish(
+        self,
+        name: tuple[GalleryName, str],
+        track: _Track,
+        report: TrackReport,
+        done: Future[Recorded] | FacestreamError,
+    ) -> None:
+        error = done if isinstance(done, FacestreamError) else done.exception()
+        with self._lock:
+            track.writing = False
+            if error is None and isinstance(done, Future):
+                recorded = done.result()
+                track.key, track.group = recorded.key, recorded.group
+                track.identity, track.ended = identity_in(report), report.ended
+            newer, track.waiting = track.waiting, None
+            again = newer is not None and track.needs(newer)
+            track.writing = again
+            if not again and (track.ended or (error is not None and report.ended)):
+                self._tracks.pop(name, None)
+        if error is not None:
+            _logger.error("a sighting was not written", extra={"cause": str(error), "lost": report.ended})
+        if again and newer is not None:
+            self._begin(name, track, newer)
