@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 from tests.server_process import MODELS
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import app
+from trainer.data.catalog import read_catalog
 from trainer.errors import DatasetError, RecipeError
 from trainer.models.build import ARCHITECTURES
 from trainer.recipe import from_json, to_json
 
-COMMANDS = ["models", "prepare", "train", "evaluate", "export"]
+COMMANDS = ["models", "prepare", "split", "train", "evaluate", "export"]
 
 
 def run(*arguments):
@@ -106,6 +107,15 @@ def pairs(faces, tmp_path):
             lines += [f"{one},{next_one},1", f"{one},{other},0"]
     (tmp_path / "pairs.csv").write_text("\n".join(lines))
     return tmp_path / "pairs.csv"
+
+
+def test_a_split_puts_every_crop_into_one_of_two_lists(faces, tmp_path):
+    answer = run("split", faces, tmp_path / "train.csv", tmp_path / "test.csv", "--each", 2)
+    assert answer.exit_code == 0, answer.output
+    assert "train.csv: 32 crops of 8 people" in answer.output
+    training, test = read_catalog(tmp_path / "train.csv"), read_catalog(tmp_path / "test.csv")
+    assert test.counts().tolist() == [2] * 8
+    assert sorted(training.paths + test.paths) == sorted(read_catalog(faces).paths)
 
 
 def test_training_leaves_what_is_needed_to_repeat_it(trained):

@@ -59,5 +59,5 @@ def open_checkpoint(path: Path) -> tuple[Recipe, Architecture, nn.Sequential]:
     checkpoint = load_checkpoint(path)
     choice = checkpoint.recipe.network
     network = build(choice.name, dimension=choice.dimension, normalisation=choice.normalisation)
-    network.load_state_dict(dict(checkpoint.network))
+    network.load_state_dict(dict(checkpoint.judged))
     return checkpoint.recipe, architecture(choice.name), network.eval()
