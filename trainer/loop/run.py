@@ -26,7 +26,7 @@ from trainer.checkpoint import (
 from trainer.data.catalog import Catalog, hold_out
 from trainer.data.crops import CropReader, Request, ahead
 from trainer.data.sampler import Sampler
-from trainer.errors import CheckpointError, RecipeError
+from trainer.errors import CheckpointError, DatasetError, RecipeError
 from trainer.evaluate.embed import Embed, embed_files, of_network
 from trainer.evaluate.verification import ValAtFar, across_pairs, all_pairs, val_at_far
 from trainer.loop.chance import Purpose, seed_for
@@ -114,6 +114,7 @@ class Run:
             require_same_run(checkpoint, recipe, self.data)
         held = seed_for(recipe.seed, Purpose.HOLD_OUT)
         self.training, self.held_out = hold_out(setting.catalog, people=recipe.validation.people, seed=held)
+        _require_measurable(self.held_out, recipe)
         self.sampler = Sampler(self.training, recipe.batch, seed=recipe.seed)
         self.architecture: Architecture = architecture(recipe.network.name)
         self.held_out_targets = self._held_out_targets()
@@ -308,6 +309,21 @@ class Run:
             path = self.setting.folder / "results.json"
             path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         return outcome
+
+
+def _require_measurable(held_out: Catalog, recipe: Recipe) -> None:
+    """Passes held-out people who make enough pairs of two for the FAR; otherwise the first look would fail."""
+    pairs = len(held_out) ** 2 - int((held_out.counts() ** 2).sum())
+    if recipe.compatible is None:
+        pairs //= 2  # across two models a pair is compared both ways
+    far = recipe.validation.far
+    if pairs * far < 1:
+        raise DatasetError(
+            "HELD_OUT_TOO_FEW",
+            f"the {len(held_out)} crops of {len(held_out.identities)} held-out people make {pairs} comparisons of two "
+            f"people, too few for a FAR of {far:g}; hold out more people, or set validation.far to "
+            f"{1 / max(pairs, 1):.2g} or more",
+        )
 
 
 def _restored(setting: Setting) -> Checkpoint | None:

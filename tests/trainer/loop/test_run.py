@@ -350,3 +350,9 @@ def test_crops_of_one_person_are_refused(faces, tmp_path):
     alone = dataclasses.replace(one, catalog=one.catalog.take(one.catalog.labels == 0))
     with pytest.raises(DatasetError, match="held out"):
         Run(RECIPE, alone)
+
+
+def test_a_far_that_the_held_out_people_cannot_show_is_refused_before_training(faces, tmp_path):
+    recipe = dataclasses.replace(RECIPE, validation=Validation(people=2, every=3, far=0.01))
+    with pytest.raises(DatasetError, match=r"36 comparisons.*validation\.far to 0\.028"):
+        Run(recipe, setting(faces, tmp_path))
