@@ -33,7 +33,7 @@ class _Head:
     def place(self, points: NDArray[np.float64], depth: float = 0.0) -> NDArray[np.int32]:
         """Pixels, in sixteenths, of points that stand out of the face by a depth."""
         turned = (points * self._narrow + depth * self._depth) @ self._turn.T
-        return np.rint((turned * self._unit + self._middle) * 16).astype(np.int32)
+        return np.asarray(np.rint((turned * self._unit + self._middle) * 16), np.int32)
 
     def fill(self, points: NDArray[np.float64], colour: Colour, *, depth: float = 0.0, soft: float = 0.002) -> None:
         """A polygon, whose edge is blurred by `soft` face widths; the colour covers what is there."""
@@ -214,4 +214,4 @@ def _developed(canvas: NDArray[np.float32], shot: Shot) -> Picture:
     if shot.blur > 0.3:
         lit = cv2.GaussianBlur(lit, (0, 0), shot.blur)
     grain = np.random.default_rng(shot.seed).normal(0, shot.noise, lit.shape)
-    return np.clip(np.rint(lit + grain), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(lit + grain), 0, 255), np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 Colour = tuple[float, float, float]
 """Blue, green, red, 0..255."""
@@ -158,12 +159,12 @@ def pose(person: int, number: int) -> Shot:
     )
 
 
-def _between(palette: np.ndarray, drawn: np.random.Generator) -> Colour:  # type: ignore[type-arg]
+def _between(palette: NDArray[np.float64], drawn: np.random.Generator) -> Colour:
     place = drawn.uniform(0, len(palette) - 1)
     low = int(place)
     return _colour(palette[low] + (place - low) * (palette[min(low + 1, len(palette) - 1)] - palette[low]))
 
 
-def _colour(values: np.ndarray) -> Colour:  # type: ignore[type-arg]
+def _colour(values: NDArray[np.float64]) -> Colour:
     blue, green, red = (float(value) for value in values)
     return blue, green, red
