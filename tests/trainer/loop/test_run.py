@@ -258,15 +258,16 @@ DISTILLED = dataclasses.replace(
     compatible=Compatibility("older/1", "0" * 64, mixed=0.0, relations=1.0, own=0.0, variants=2),
     imagination=Imagination(blend=0.5, warp=0.5),
     averaging=0.5,
-    steps=12,
-    checkpoint_every=5,
+    steps=6,
+    checkpoint_every=3,
 )
 
 
 def test_the_older_model_is_asked_once_about_each_variant_of_each_crop(faces, tmp_path):
     counted = Counted()
     log = JsonLines(tmp_path / "log.jsonl", done=0)
-    run = Run(DISTILLED, setting(faces, tmp_path / "run", older=counted))
+    recipe = dataclasses.replace(DISTILLED, steps=12)
+    run = Run(recipe, setting(faces, tmp_path / "run", older=counted))
     before = counted.crops
     run.go([log])
     log.close()
@@ -288,7 +289,7 @@ def test_a_distilled_run_with_averaged_weights_resumes_bit_for_bit(faces, tmp_pa
 
     class Stopper:
         def on_step(self, step, result, faces_per_second):
-            if step == 8:
+            if step == 4:
                 raise Stop
 
         def on_validation(self, step, result):
@@ -301,7 +302,7 @@ def test_a_distilled_run_with_averaged_weights_resumes_bit_for_bit(faces, tmp_pa
     with pytest.raises(Stop):
         Run(DISTILLED, setting(faces, tmp_path / "parts", older=older)).go([Stopper()])
     resumed = Run(DISTILLED, setting(faces, tmp_path / "parts", older=older, start=Start.RESUME))
-    assert resumed.progress.step == 5
+    assert resumed.progress.step == 3
     resumed.go()
     whole, parts = (load_checkpoint(tmp_path / name / LAST) for name in ("whole", "parts"))
     assert same(whole.network, parts.network)
