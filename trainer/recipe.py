@@ -92,16 +92,22 @@ class Validation:
         every: steps between two looks.
         far: the false accept rate at which VAL is measured.
         patience: looks without a better VAL before the run stops.
+        seed: decides who is held out, so that runs with other seeds are judged on the same people, and one that begins
+            with another's weights has not learnt them.
     """
 
     people: int = 20
     every: int = 50
     far: float = 1e-2
     patience: int = 10
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.people < 2 or self.every < 1 or self.patience < 1 or not 0 < self.far < 1:
-            raise ValueError(f"validation needs 2 people, 1 step, patience 1 or more each, and a FAR in (0, 1): {self}")
+        if min(self.people - 1, self.every, self.patience, self.seed + 1) < 1 or not 0 < self.far < 1:
+            raise ValueError(
+                "validation needs 2 people, 1 step, patience 1 or more each, a FAR in (0, 1), and a seed of 0 or more: "
+                f"{self}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class Size:
 
     def recipe(self) -> dict[str, object]:
         """What `facestream-train train` takes."""
-        held_out = max(2, self.cast.learnt[0] // 10)
+        held_out = max(2, self.cast.learnt[0] // 16)
         return {
             "network": {"name": "nns2", "dimension": 128},
             "steps": self.steps,

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from demo.learning.photographs import Visitor
 
-NAMED_SHARE = 0.9
+NAMED_SHARE = 0.85
 """At least this share of the enrolled people's photos must get the right name."""
 
 STRANGER_SHARE = 0.05
 """At most this share of the strangers' photos may get a name."""
 
-MISNAMED_SHARE = 0.01
+MISNAMED_SHARE = 0.02
 """At most this share of the enrolled people's photos may get another's name."""
 
 

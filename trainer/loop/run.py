@@ -112,7 +112,7 @@ class Run:
         self.data = setting.catalog.fingerprint()
         if checkpoint is not None:
             require_same_run(checkpoint, recipe, self.data)
-        held = seed_for(recipe.seed, Purpose.HOLD_OUT)
+        held = seed_for(recipe.validation.seed, Purpose.HOLD_OUT)
         self.training, self.held_out = hold_out(setting.catalog, people=recipe.validation.people, seed=held)
         _require_measurable(self.held_out, recipe)
         self.sampler = Sampler(self.training, recipe.batch, seed=recipe.seed)
