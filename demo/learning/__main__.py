@@ -51,7 +51,7 @@ class Size:
 
     def recipe(self) -> dict[str, object]:
         """What `facestream-train train` takes."""
-        held_out = max(2, self.cast.learnt[0] // 16)
+        held_out = max(2, self.cast.learnt[0] // 10)
         return {
             "network": {"name": "nns2", "dimension": 128},
             "steps": self.steps,
@@ -64,7 +64,7 @@ class Size:
         }
 
 
-SIZES: Mapping[str, Size] = {"full": Size(FULL, 400, 32, 4, 1e-2), "tiny": Size(TINY, 4, 4, 3, 1e-1)}
+SIZES: Mapping[str, Size] = {"full": Size(FULL, 600, 32, 4, 1e-2), "tiny": Size(TINY, 4, 4, 3, 1e-1)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -127,7 +127,7 @@ def _older(recipe: Recipe, folder: Path | None, start: Start) -> tuple[Recipe, E
     """The recipe with the older model in it, and what embeds with that model."""
     if folder is None:
         return recipe, None
-    manifest, backend = load_backend(folder, runtime=Runtime.AUTO, threads=torch.get_num_threads())
+    manifest, backend = load_backend(folder, runtime=_fastest(), threads=torch.get_num_threads())
     if start is Start.FRESH:
         network = replace(recipe.network, dimension=manifest.as_embedder().dimension)
         how = replace(recipe.compatible or Compatibility(), model=manifest.model, sha256=manifest.sha256)
@@ -137,6 +137,13 @@ def _older(recipe: Recipe, folder: Path | None, start: Start) -> tuple[Recipe, E
     found = architecture(recipe.network.name)
     own = template_for(found.height, found.width)
     return recipe, through_template(of_backend(manifest, backend), own, manifest.template())
+
+
+def _fastest() -> Runtime:
+    """What runs the older model: nearly all of such a run's time may be its."""
+    from server.inference.openvino import capabilities
+
+    return Runtime.OPENVINO_BF16 if "BF16" in capabilities() else Runtime.OPENVINO
 
 
 def _recipe(recipe: str, network: str, steps: int | None) -> Recipe:
