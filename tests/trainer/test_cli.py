@@ -17,7 +17,7 @@ from trainer.cli import app
 from trainer.data.catalog import read_catalog, set_aside, write_list
 from trainer.errors import DatasetError, RecipeError
 from trainer.models.build import ARCHITECTURES
-from trainer.recipe import from_json, to_json
+from trainer.recipe import RECIPES, from_json, to_json
 
 COMMANDS = ["models", "prepare", "split", "train", "evaluate", "identify", "cluster", "export"]
 
@@ -268,6 +268,26 @@ def test_crops_are_clustered_at_each_threshold(trained, faces):
     assert answer.exit_code == 0, answer.output
     assert "| 1e-09 | 48 |" in answer.output
     assert "| 4 | 1 |" in answer.output
+
+
+def test_a_network_is_made_compatible_with_a_model_folder(trained, faces, pairs, tmp_path):
+    exported = run(
+        *("export", trained / "best.ckpt", tmp_path / "models", "--crops", faces, "--pairs", pairs),
+        *("--model", "tiny/1", "--licence", "CC0-1.0", "--attribution", "nobody"),
+    )
+    assert exported.exit_code == 0, exported.output
+    recipe = json.loads(to_json(RECIPES["compatible"]("nns2")))
+    recipe |= {"steps": 2, "batch": {"people": 3, "faces": 2, "negatives": 2}, "chunk": 8, "precision": "float32"}
+    recipe["validation"] = {"people": 2, "every": 2, "far": 0.1}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    begin = ("train", faces, tmp_path / "run", "--device", "cpu")
+    older = ("--compatible-with", tmp_path / "models" / "tiny" / "1")
+    answer = run(*begin, "--recipe", tmp_path / "recipe.json", *older)
+    assert answer.exit_code == 0, answer.output
+    compatible = from_json((tmp_path / "run" / "recipe.json").read_text()).compatible
+    assert (compatible.model, compatible.variants) == ("tiny/1", 8)
+    assert from_json((tmp_path / "run" / "recipe.json").read_text()).network.dimension == 64
+    assert run(*begin, "--resume", *older).exit_code == 0
 
 
 def test_a_model_name_without_a_version_is_wrong_usage(trained, faces, pairs, tmp_path):
