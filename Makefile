@@ -76,6 +76,9 @@ bench-clusters: setup models ## strangers: online clustering against offline, co
 bench-mining: setup ## triplet mining against pytorch-metric-learning
 	$(BIN)/python -m tests.trainer.bench_mining
 
+bench-training: setup ## triplet training against pytorch-metric-learning
+	$(BIN)/python -m tests.trainer.bench_training
+
 peers: setup ## what `make bench` compares with, in an environment of its own
 	test -d build/peers || $(PYTHON) -m venv build/peers
 	build/peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/benchmarks/peers.txt
@@ -98,10 +101,13 @@ bench-stream: setup models ## a camera at 15 frames/s against a real server
 demo: models ## enrol people, stream a video, look at the outcome
 	$(BIN)/python -m demo
 
+train-demo: setup models ## train on drawn people, export, and let a server recognise with the result
+	$(BIN)/python -m demo.learning
+
 clean: ## remove what was built; models and data stay
 	rm -rf build dist demo/out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 .PHONY: help install setup models format lint types layers proto proto-check docs test check peers \
 	bench bench-quick bench-accuracy bench-clusters bench-gallery bench-gpu bench-mining bench-sightings bench-stream \
-	demo clean
+	bench-training demo train-demo clean

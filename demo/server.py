@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,20 +25,21 @@ _LOG_LINES = 8
 
 
 @contextmanager
-def running_server(data: Path, log: Path, console: Console) -> Iterator[str]:
+def running_server(data: Path, log: Path, console: Console, flags: Sequence[str] = ()) -> Iterator[str]:
     """The HOST:PORT of a server that is ready; it is stopped with SIGTERM at the end.
 
     Args:
         data: its data directory.
         log: file for its log.
         console: shows the command.
+        flags: further ones; the last of a kind holds.
 
     Raises:
         DemoError: it does not get ready, or does not stop in order.
     """
     address = f"127.0.0.1:{free_port(_PORT)}"
     command = [program("facestream-server"), "--listen", address, "--metrics-listen", "127.0.0.1:0"]
-    command += ["--data-dir", shown(data), "--models-dir", "models"]
+    command += ["--data-dir", shown(data), "--models-dir", "models", *flags]
     announce(console, command, then=f" 2> {shown(log)} &")
     with log.open("wb") as file:
         process = subprocess.Popen(command, cwd=PROJECT, stdout=file, stderr=file)

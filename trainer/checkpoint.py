@@ -56,6 +56,7 @@ class Checkpoint:
         network: the network's state_dict.
         optimiser: the optimiser's state_dict.
         classifier: the state_dict of the warm start's classifier; empty without one.
+        average: the state_dict of the weights' running mean; empty without one.
     """
 
     recipe: Recipe
@@ -64,6 +65,14 @@ class Checkpoint:
     network: Mapping[str, Any]
     optimiser: Mapping[str, Any]
     classifier: Mapping[str, Any] = field(default_factory=dict)
+    average: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> Mapping[str, Any]:
+        """The state_dict of the network that the run is for: of the running mean where there is one."""
+        prefix = "module."
+        mean = {name.removeprefix(prefix): value for name, value in self.average.items() if name.startswith(prefix)}
+        return mean or self.network
 
 
 class WriteBytes(Protocol):
@@ -149,6 +158,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         values["network"],
         values["optimiser"],
         values.get("classifier", {}),
+        values.get("average", {}),
     )
 
 
@@ -182,4 +192,5 @@ def _content(checkpoint: Checkpoint) -> dict[str, object]:
         "network": dict(checkpoint.network),
         "optimiser": dict(checkpoint.optimiser),
         "classifier": dict(checkpoint.classifier),
+        "average": dict(checkpoint.average),
     }

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from server.errors import FacestreamError
-from trainer.commands import evaluate, export, models, prepare, train
+from trainer.commands import cluster, evaluate, export, identify, models, prepare, split, train
 
 FAILURE = 1
 INTERRUPTED = 130
@@ -22,8 +22,11 @@ app = typer.Typer(
 )
 app.command("models")(models.models)
 app.command("prepare")(prepare.prepare)
+app.command("split")(split.split)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("identify")(identify.identify_people)
+app.command("cluster")(cluster.cluster)
 app.command("export")(export.export)
 
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from pydantic import TypeAdapter, ValidationError
 
 from trainer.data.augment import Augmentation
+from trainer.data.imagine import Imagination
 from trainer.data.sampler import BatchShape
 from trainer.errors import RecipeError
 from trainer.loss.classification import WarmStart
@@ -91,16 +92,22 @@ class Validation:
         every: steps between two looks.
         far: the false accept rate at which VAL is measured.
         patience: looks without a better VAL before the run stops.
+        seed: decides who is held out, so that runs with other seeds are judged on the same people, and one that begins
+            with another's weights has not learnt them.
     """
 
     people: int = 20
     every: int = 50
     far: float = 1e-2
     patience: int = 10
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.people < 2 or self.every < 1 or self.patience < 1 or not 0 < self.far < 1:
-            raise ValueError(f"validation needs 2 people, 1 step, patience 1 or more each, and a FAR in (0, 1): {self}")
+        if min(self.people - 1, self.every, self.patience, self.seed + 1) < 1 or not 0 < self.far < 1:
+            raise ValueError(
+                "validation needs 2 people, 1 step, patience 1 or more each, a FAR in (0, 1), and a seed of 0 or more: "
+                f"{self}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,9 @@ class Recipe:
         collapse: when the alarm stops it.
         warm_start: the first steps, with softmax instead of triplets.
         compatible: the older model whose embeddings the network's can be compared with; None for a network of its own.
+        imagination: how faces are changed into other people's; only where the loss looks at no labels.
+        averaging: what is judged and kept is a running mean of the weights, of which each step keeps this share; 0 for
+            the weights themselves.
         checkpoint_every: steps between two checkpoints.
         seed: decides everything that chance decides.
     """
@@ -139,6 +149,8 @@ class Recipe:
     collapse: CollapseRule = field(default_factory=CollapseRule)
     warm_start: WarmStart = field(default_factory=WarmStart)
     compatible: Compatibility | None = None
+    imagination: Imagination = field(default_factory=Imagination)
+    averaging: float = 0.0
     checkpoint_every: int = 50
     seed: int = 0
 
@@ -150,6 +162,15 @@ class Recipe:
             )
         if not 0 < self.margin < 4 or self.seed < 0:
             raise ValueError(f"the margin {self.margin} must lie in (0, 4), and the seed {self.seed} not be below 0")
+        if not 0 <= self.averaging < 1:
+            raise ValueError(f"averaging keeps a share of 0 or more and less than 1, not {self.averaging}")
+        if self.imagination.active and (self.compatible is None or self.compatible.needs_labels):
+            raise ValueError(
+                "imagined faces are nobody's: imagination needs compatible with mixed 0 and own 0, so that no label is "
+                "looked at"
+            )
+        if self.imagination.active and self.compatible is not None and not self.compatible.variants:
+            raise ValueError("the older model must see imagined faces: imagination needs compatible.variants 1 or more")
 
 
 def paper(network: str = "nn2") -> Recipe:
@@ -182,7 +203,30 @@ def small(network: str = "nn4") -> Recipe:
     )
 
 
-RECIPES: Mapping[str, Callable[[str], Recipe]] = MappingProxyType({"paper": paper, "small": small})
+def compatible(network: str = "resnet-s") -> Recipe:
+    """For a network that answers as an older one does, from thousands of photographs: distillation without labels.
+
+    The older model sees every crop as the network does, changed, and often imagined, so that there is always something
+    new to ask it (Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and consistent").
+    """
+    return Recipe(
+        network=NetworkChoice(network),
+        steps=4000,
+        batch=BatchShape(people=24, faces=2, negatives=16),
+        chunk=64,
+        optimiser=Optimiser(OptimiserKind.ADAMW, 2e-3, weight_decay=0.02, warm_up=200, final_share=0.005),
+        precision=Precision.BFLOAT16,
+        validation=Validation(people=20, every=250, far=1e-2, patience=1000),
+        compatible=Compatibility(regression=4.0, mixed=0.0, relations=1.0, own=0.0, variants=8),
+        imagination=Imagination(blend=0.5, warp=0.5),
+        averaging=0.998,
+        checkpoint_every=250,
+    )
+
+
+RECIPES: Mapping[str, Callable[[str], Recipe]] = MappingProxyType(
+    {"paper": paper, "small": small, "compatible": compatible}
+)
 """Recipes by name, each a function of the network's name."""
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)

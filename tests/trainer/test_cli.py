@@ -10,14 +10,16 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from server.inference.manifest import load_manifest
 from tests.server_process import MODELS
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import app
+from trainer.data.catalog import read_catalog, set_aside, write_list
 from trainer.errors import DatasetError, RecipeError
 from trainer.models.build import ARCHITECTURES
-from trainer.recipe import from_json, to_json
+from trainer.recipe import RECIPES, from_json, to_json
 
-COMMANDS = ["models", "prepare", "train", "evaluate", "export"]
+COMMANDS = ["models", "prepare", "split", "train", "evaluate", "identify", "cluster", "export"]
 
 
 def run(*arguments):
@@ -108,6 +110,15 @@ def pairs(faces, tmp_path):
     return tmp_path / "pairs.csv"
 
 
+def test_a_split_puts_every_crop_into_one_of_two_lists(faces, tmp_path):
+    answer = run("split", faces, tmp_path / "train.csv", tmp_path / "test.csv", "--each", 2)
+    assert answer.exit_code == 0, answer.output
+    assert "train.csv: 32 crops of 8 people" in answer.output
+    training, test = read_catalog(tmp_path / "train.csv"), read_catalog(tmp_path / "test.csv")
+    assert test.counts().tolist() == [2] * 8
+    assert sorted(training.paths + test.paths) == sorted(read_catalog(faces).paths)
+
+
 def test_training_leaves_what_is_needed_to_repeat_it(trained):
     recipe = from_json((trained / "recipe.json").read_text())
     assert recipe.network.name == "nns2"
@@ -162,10 +173,11 @@ def test_a_checkpoint_and_its_export_are_judged_alike(trained, faces, pairs, tmp
     assert exported.exit_code == 0, exported.output
     reports = []
     for model in (trained / "best.ckpt", tmp_path / "models" / "tiny" / "1"):
-        answer = run("evaluate", model, faces, "--pairs", pairs, "--report", tmp_path / "report.json")
+        answer = run("evaluate", model, faces, "--pairs", pairs, "--report", tmp_path / "report")
         assert answer.exit_code == 0, answer.output
         assert "| FAR wanted |" in answer.output
-        reports.append(json.loads((tmp_path / "report.json").read_text()))
+        (report,) = json.loads((tmp_path / "report" / "report.json").read_text())["models"]
+        reports.append(report)
     assert reports[0]["pairs"] == reports[1]["pairs"] == 80
     assert reports[0]["curve"]["area"] == pytest.approx(reports[1]["curve"]["area"], abs=1e-6)
     assert reports[0]["points"][0]["val"] == reports[1]["points"][0]["val"]
@@ -188,14 +200,108 @@ def test_an_export_builds_engines_too_when_asked(trained, faces, pairs, tmp_path
     assert library.__version__ in engine.read_bytes()[:2000].decode(errors="replace")
 
 
-def test_worse_pictures_get_a_table_of_their_own(trained, faces, pairs, tmp_path):
+def test_worse_pictures_get_a_table_and_a_picture_of_their_own(trained, faces, pairs, tmp_path):
     answer = run(
-        *("evaluate", trained / "best.ckpt", faces, "--pairs", pairs, "--quality", "--report", tmp_path / "report.md")
+        *("evaluate", trained / "best.ckpt", faces, "--pairs", pairs, "--quality", "--report", tmp_path / "report")
     )
     assert answer.exit_code == 0, answer.output
     assert "| JPEG quality 10 |" in answer.output
     assert "| 14,400 pixels |" in answer.output
-    assert (tmp_path / "report.md").read_text() == answer.output
+    assert (tmp_path / "report" / "report.md").read_text().startswith(answer.output)
+    for name in ("roc.png", "quality.png"):
+        assert f"![]({name})" in (tmp_path / "report" / "report.md").read_text()
+        assert cv2.imread(str(tmp_path / "report" / name)).shape[2] == 3
+
+
+def test_models_of_several_dimensions_are_compared_on_the_same_pairs(trained, faces, pairs, tmp_path):
+    recipe = json.loads((trained / "recipe.json").read_text()) | {"steps": 1}
+    recipe["network"]["dimension"] = 96
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    answer = run("train", faces, tmp_path / "run", "--recipe", tmp_path / "recipe.json", "--device", "cpu")
+    assert answer.exit_code == 0, answer.output
+    answer = run(
+        *("evaluate", trained / "best.ckpt", faces, "--pairs", pairs, "--compare", tmp_path / "run" / "best.ckpt")
+    )
+    assert answer.exit_code == 0, answer.output
+    assert "best.ckpt | 64 |" in answer.output
+    assert "best.ckpt | 96 |" in answer.output
+
+
+def test_measured_thresholds_are_written_into_the_manifest_of_a_model_folder(trained, faces, pairs, tmp_path):
+    assert run("evaluate", trained / "best.ckpt", faces, "--pairs", pairs, "--write-thresholds").exit_code == 2
+    exported = run(
+        *("export", trained / "best.ckpt", tmp_path / "models", "--crops", faces, "--pairs", pairs),
+        *("--model", "tiny/1", "--licence", "CC0-1.0", "--attribution", "nobody"),
+    )
+    assert exported.exit_code == 0, exported.output
+    folder = tmp_path / "models" / "tiny" / "1"
+    before = load_manifest(folder)
+    fewer = tmp_path / "fewer.csv"
+    fewer.write_text("".join(pairs.read_text().splitlines(keepends=True)[:61]))
+    answer = run("evaluate", folder, faces, "--pairs", fewer, "--write-thresholds")
+    assert answer.exit_code == 0, answer.output
+    after = load_manifest(folder)
+    assert after.as_embedder().fitted_on == "60 pairs of fewer.csv"
+    assert f"{after.operating_points()[0].distance:.4f}" in answer.output
+    assert after.model_copy(update={"embedder": before.embedder}) == before
+
+
+@pytest.fixture
+def split(faces, tmp_path):
+    """People 0..5 parted into a gallery and probes, and 6 and 7 as strangers."""
+    catalog = read_catalog(faces)
+    kept, aside = set_aside(catalog.take(catalog.labels < 6), crops=2, seed=0)
+    for name, part in (("gallery", kept), ("probes", aside), ("strangers", catalog.take(catalog.labels >= 6))):
+        write_list(tmp_path / f"{name}.csv", part)
+    return tmp_path
+
+
+def test_people_are_identified_in_the_gallery_of_another_model(trained, split):
+    answer = run(
+        *("identify", trained / "best.ckpt", split / "gallery.csv", split / "probes.csv", "--far", 0.1, "--each", 2),
+        *("--strangers", split / "strangers.csv", "--enrolled-with", trained / "last.ckpt"),
+    )
+    assert answer.exit_code == 0, answer.output
+    assert "12 crops of 6 people are enrolled; 12 probes of 6 of them, 12 crops of strangers" in answer.output
+    rows = [line for line in answer.output.splitlines() if "ckpt |" in line]
+    assert [row.count("best.ckpt") for row in rows] == [1, 2, 0]
+    assert "names them" in answer.output
+
+
+def test_strangers_who_are_enrolled_are_refused(trained, split):
+    answer = run(
+        *("identify", trained / "best.ckpt", split / "gallery.csv", split / "probes.csv"),
+        *("--strangers", split / "probes.csv"),
+    )
+    assert isinstance(answer.exception, DatasetError)
+    assert "no stranger" in str(answer.exception)
+
+
+def test_crops_are_clustered_at_each_threshold(trained, faces):
+    answer = run("cluster", trained / "best.ckpt", faces, "--threshold", 1e-9, "--threshold", 4)
+    assert answer.exit_code == 0, answer.output
+    assert "| 1e-09 | 48 |" in answer.output
+    assert "| 4 | 1 |" in answer.output
+
+
+def test_a_network_is_made_compatible_with_a_model_folder(trained, faces, pairs, tmp_path):
+    exported = run(
+        *("export", trained / "best.ckpt", tmp_path / "models", "--crops", faces, "--pairs", pairs),
+        *("--model", "tiny/1", "--licence", "CC0-1.0", "--attribution", "nobody"),
+    )
+    assert exported.exit_code == 0, exported.output
+    recipe = json.loads(to_json(RECIPES["compatible"]("nns2")))
+    recipe |= {"steps": 2, "batch": {"people": 3, "faces": 2, "negatives": 2}, "chunk": 8, "precision": "float32"}
+    recipe["validation"] = {"people": 2, "every": 2, "far": 0.1}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    begin = ("train", faces, tmp_path / "run", "--device", "cpu")
+    older = ("--compatible-with", tmp_path / "models" / "tiny" / "1")
+    answer = run(*begin, "--recipe", tmp_path / "recipe.json", *older)
+    assert answer.exit_code == 0, answer.output
+    compatible = from_json((tmp_path / "run" / "recipe.json").read_text()).compatible
+    assert (compatible.model, compatible.variants) == ("tiny/1", 8)
+    assert from_json((tmp_path / "run" / "recipe.json").read_text()).network.dimension == 64
+    assert run(*begin, "--resume", *older).exit_code == 0
 
 
 def test_a_model_name_without_a_version_is_wrong_usage(trained, faces, pairs, tmp_path):

@@ -104,3 +104,27 @@ def test_the_fingerprint_changes_with_every_setting():
 def test_every_setting_is_written_out():
     written = json.loads(to_json(Recipe(NetworkChoice("nn4"))))
     assert set(written) == {field.name for field in dataclasses.fields(Recipe)}
+
+
+def imagining(**compatible):
+    how = {"mixed": 0.0, "own": 0.0, "variants": 2} | compatible
+    return {"network": {"name": "nns2"}, "imagination": {"blend": 0.5}, "compatible": how}
+
+
+def test_faces_may_be_imagined_where_no_label_is_looked_at():
+    assert from_json(json.dumps(imagining())).imagination.active
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (imagining(mixed=1.0), "mixed 0 and own 0"),
+        (imagining(own=1.0), "mixed 0 and own 0"),
+        (imagining(variants=0), "variants 1 or more"),
+        (imagining() | {"compatible": None}, "mixed 0 and own 0"),
+        ({"network": {"name": "nns2"}, "averaging": 1.0}, "averaging"),
+    ],
+)
+def test_settings_that_contradict_one_another_are_refused(recipe, message):
+    with pytest.raises(RecipeError, match=message):
+        from_json(json.dumps(recipe))

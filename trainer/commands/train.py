@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -120,7 +119,7 @@ class Bar:
 
 def _initial(path: Path) -> tuple[tuple[str, Tensor], ...]:
     """The weights of another run's checkpoint, or of a state_dict file."""
-    tensors = load_checkpoint(path).network if is_checkpoint(path) else read_weights(path)
+    tensors = load_checkpoint(path).judged if is_checkpoint(path) else read_weights(path)
     return tuple(tensors.items())
 
 
@@ -128,15 +127,23 @@ def _older(recipe: Recipe, folder: Path | None, start: Start) -> tuple[Recipe, E
     """The recipe with the older model in it, and what embeds with that model."""
     if folder is None:
         return recipe, None
-    manifest, backend = load_backend(folder, runtime=Runtime.OPENVINO, threads=os.cpu_count() or 1)
+    manifest, backend = load_backend(folder, runtime=_fastest(), threads=torch.get_num_threads())
     if start is Start.FRESH:
         network = replace(recipe.network, dimension=manifest.as_embedder().dimension)
-        recipe = replace(recipe, network=network, compatible=Compatibility(manifest.model, manifest.sha256))
+        how = replace(recipe.compatible or Compatibility(), model=manifest.model, sha256=manifest.sha256)
+        recipe = replace(recipe, network=network, compatible=how)
     elif recipe.compatible is None or recipe.compatible.sha256 != manifest.sha256:
         raise RecipeError("OLDER_MODEL_MISMATCH", f"the run was not begun with {manifest.model}; resume it as it began")
     found = architecture(recipe.network.name)
     own = template_for(found.height, found.width)
     return recipe, through_template(of_backend(manifest, backend), own, manifest.template())
+
+
+def _fastest() -> Runtime:
+    """What runs the older model: nearly all of such a run's time may be its."""
+    from server.inference.openvino import capabilities
+
+    return Runtime.OPENVINO_BF16 if "BF16" in capabilities() else Runtime.OPENVINO
 
 
 def _recipe(recipe: str, network: str, steps: int | None) -> Recipe:

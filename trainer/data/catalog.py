@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from server.errors import StorageError
 from trainer.errors import DatasetError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
@@ -155,6 +156,47 @@ def hold_out(catalog: Catalog, *, people: int, seed: int) -> tuple[Catalog, Cata
     chosen = np.random.default_rng(seed).choice(several, people, replace=False)
     outside = np.isin(catalog.labels, chosen)
     return catalog.take(~outside), catalog.take(outside)
+
+
+def set_aside(catalog: Catalog, *, crops: int, seed: int) -> tuple[Catalog, Catalog]:
+    """Parts the catalog into one without `crops` randomly chosen crops of each person, and one with them alone.
+
+    Of whom so many cannot be spared, since none would remain, all stay in the first.
+
+    Raises:
+        DatasetError: when nobody can spare so many.
+    """
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(catalog))
+    # the rank of each crop among its person's, in the shuffled order
+    order = shuffled[np.argsort(catalog.labels[shuffled], kind="stable")]
+    counts = catalog.counts()
+    ranks = np.empty(len(catalog), np.int64)
+    ranks[order] = np.concatenate([np.arange(count) for count in counts])
+    aside = (ranks < crops) & (counts[catalog.labels] > crops)
+    if crops < 1 or not aside.any():
+        raise DatasetError(
+            "NOTHING_TO_SET_ASIDE",
+            f"{crops} crops of a person cannot be set aside: the most that anybody has is {int(counts.max())}; set "
+            f"aside 1 to {max(int(counts.max()) - 1, 1)}",
+        )
+    return catalog.take(~aside), catalog.take(aside)
+
+
+def write_list(path: Path, catalog: Catalog) -> None:
+    """Writes a catalog as a CSV list that `read_list` reads, with absolute paths.
+
+    Raises:
+        StorageError: when it cannot be written.
+    """
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("path", "identity"))
+            for crop, label in zip(catalog.paths, catalog.labels, strict=True):
+                writer.writerow((crop.absolute(), catalog.identities[label]))
+    except OSError as error:
+        raise StorageError("LIST_NOT_WRITTEN", f"{path} cannot be written: {error.strerror}") from error
 
 
 def _is_crop(path: Path) -> bool:

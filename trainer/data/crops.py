@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,7 @@ from server.errors import ImageError
 from server.vision.decode import ImageLimits, decode
 from trainer.data.augment import Augmentation, augment
 from trainer.data.catalog import Catalog
+from trainer.data.imagine import Imagination, blend, warp
 from trainer.errors import DatasetError
 
 _MAX_DISTORTION = 0.03
@@ -82,6 +83,9 @@ class CropReader:
         width: of the network's input.
         augmentation: what happens to each crop.
         seed: of the augmentation; with the step and the place in the batch it decides every crop's fate.
+        imagination: how faces are changed into others before that.
+        variants: how many ways there are in which a crop is ever shown; 0 for a new one each time. With variants the
+            crop and the number of the variant decide its fate.
     """
 
     catalog: Catalog
@@ -89,6 +93,13 @@ class CropReader:
     width: int
     augmentation: Augmentation
     seed: int = 0
+    imagination: Imagination = field(default_factory=Imagination)
+    variants: int = 0
+
+    def variants_of(self, request: Request) -> NDArray[np.intp]:
+        """The variant in which each crop asked for is shown, (n,) in 0..variants-1; 0 where there are none."""
+        drawn = np.random.default_rng([self.seed, 3, request.step])
+        return drawn.integers(max(self.variants, 1), size=len(request.indices))[request.rows]
 
     def read(self, request: Request, pool: ThreadPoolExecutor) -> Tensor:
         """The crops asked for, (n, H, W, 3) uint8 BGR: bytes, since float32 would need four times the memory.
@@ -97,12 +108,33 @@ class CropReader:
             DatasetError: when a file is missing, empty or no photograph.
         """
         places = range(len(request.indices))[request.rows]
-        crops = pool.map(lambda place: self._one(int(request.indices[place]), request.step, place), places)
+        variants = self.variants_of(request)
+        seeds = [self._seed(request, place, variant) for place, variant in zip(places, variants, strict=True)]
+        crops = pool.map(self._one, request.indices[request.rows].tolist(), seeds)
         return torch.from_numpy(np.stack(list(crops)))
 
-    def _one(self, index: int, step: int, place: int) -> Image:
-        image = read_crop(self.catalog.paths[index], height=self.height, width=self.width)
-        return augment(image, self.augmentation, np.random.default_rng([self.seed, 2, step, place]))
+    def _seed(self, request: Request, place: int, variant: int) -> list[int]:
+        if self.variants:
+            return [self.seed, 4, int(request.indices[place]), int(variant)]
+        return [self.seed, 2, request.step, place]
+
+    def _one(self, index: int, seed: list[int]) -> Image:
+        generator = np.random.default_rng(seed)
+        image = self._imagined(self._crop(index), generator)
+        return augment(image, self.augmentation, generator)
+
+    def _imagined(self, image: Image, generator: np.random.Generator) -> Image:
+        how = self.imagination
+        if generator.random() < how.blend:
+            other = self._crop(int(generator.integers(len(self.catalog))))
+            parts = int(generator.integers(1, how.parts, endpoint=True))
+            image = blend(image, other, parts=parts, generator=generator)
+        if generator.random() < how.warp:
+            image = warp(image, bend=how.bend, generator=generator)
+        return image
+
+    def _crop(self, index: int) -> Image:
+        return read_crop(self.catalog.paths[index], height=self.height, width=self.width)
 
 
 def ahead(

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.domain import AlignmentTemplate
+from server.errors import ModelError
 from server.inference.backend import Backend
 from server.inference.manifest import Manifest
 from server.vision.align import align
@@ -24,13 +25,22 @@ def through_template(embed: Embed, own: AlignmentTemplate, wanted: AlignmentTemp
 
 
 def of_backend(manifest: Manifest, backend: Backend) -> Embed:
-    """Embeds with a backend as the manifest says; where it says mirrored, the mirrored crop's embedding is added."""
-    pixels, mirrored = manifest.pixels(), manifest.as_embedder().mirrored
+    """Embeds with a backend as the manifest says; where it says mirrored, the mirrored crop's embedding is added.
+
+    The function raises a ModelError when the network's answers are not what the manifest says.
+    """
+    pixels, part = manifest.pixels(), manifest.as_embedder()
 
     def embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         tensor = to_tensor(images, pixels)
         vectors = backend.run(tensor)[0]
-        if mirrored:
+        if vectors.shape != (len(images), part.dimension):
+            raise ModelError(
+                "MANIFEST_MISMATCH",
+                f"{manifest.model} answers {len(images)} crops with an array of the shape {vectors.shape}, and its "
+                f"manifest says that an embedding has {part.dimension} dimensions; correct the manifest",
+            )
+        if part.mirrored:
             vectors = vectors + backend.run(np.ascontiguousarray(tensor[..., ::-1]))[0]
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 

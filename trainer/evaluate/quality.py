@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from math import sqrt
 
@@ -19,17 +20,31 @@ PIXELS = (1_600, 6_400, 14_400, 25_600, 65_536)
 """The rows of the paper's table 4."""
 
 
+class Worse(Enum):
+    """What makes pictures worse."""
+
+    COMPRESSED = "JPEG quality"
+    SMALLER = "pixels"
+
+
 @dataclass(frozen=True, slots=True)
 class Degradation:
     """A way of making every crop worse.
 
     Attributes:
-        name: for the table.
+        kind: what is made worse.
+        level: the JPEG quality, or the number of pixels that are left.
         apply: crop to crop of the same size.
     """
 
-    name: str
+    kind: Worse
+    level: int
     apply: Callable[[Image], Image]
+
+    @property
+    def name(self) -> str:
+        """For the table."""
+        return f"JPEG quality {self.level}" if self.kind is Worse.COMPRESSED else f"{self.level:,} pixels"
 
 
 def degradations(height: int, width: int) -> tuple[Degradation, ...]:
@@ -37,9 +52,9 @@ def degradations(height: int, width: int) -> tuple[Degradation, ...]:
 
     Pixel counts are those of the crop: the side of a square picture with so many pixels becomes its longer side.
     """
-    compressed = [Degradation(f"JPEG quality {quality}", partial(jpeg, quality=quality)) for quality in JPEG_QUALITIES]
+    compressed = [Degradation(Worse.COMPRESSED, quality, partial(jpeg, quality=quality)) for quality in JPEG_QUALITIES]
     smaller = [
-        Degradation(f"{count:,} pixels", partial(low_resolution, side=round(sqrt(count))))
+        Degradation(Worse.SMALLER, count, partial(low_resolution, side=round(sqrt(count))))
         for count in PIXELS
         if sqrt(count) < max(height, width)
     ]

@@ -21,6 +21,8 @@ from trainer.evaluate.verification import (
     val_at_far,
 )
 
+STATED_FAR = 1e-3
+
 
 @dataclass(frozen=True, slots=True)
 class PairReport:
@@ -93,6 +95,30 @@ def to_markdown(title: str, report: PairReport) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     lines += [_row(point) for point in report.points]
+    return "\n".join(lines) + "\n"
+
+
+def comparison_markdown(rows: Sequence[tuple[str, int, PairReport]]) -> str:
+    """A table of several models on the same pairs, as the paper's table 5 compares dimensions.
+
+    Args:
+        rows: name, dimension and report of each model; VAL is stated at 1e-3, the paper's FAR, or at the smallest that
+            the pairs can show.
+    """
+    points = rows[0][2].points
+    if not points:
+        return ""
+    place = min(range(len(points)), key=lambda index: abs(np.log(points[index].target / STATED_FAR)))
+    lines = [
+        "",
+        f"| model | dimensions | accuracy | VAL at FAR {points[place].target:g} | 95 % interval | area under the ROC |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {name} | {dimension} | {report.accuracy or f'{report.best:.2%}'} | {report.points[place].val.value:.2%} "
+        f"| {_interval(report.points[place].val)} | {report.curve.area:.5f} |"
+        for name, dimension, report in rows
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -16,10 +16,11 @@ from torch import nn
 from server.errors import ModelError
 from server.inference.manifest import WEIGHTS_FILE, Kind, Manifest, write_manifest
 from server.inference.onnx import OnnxBackend
-from server.inference.parts import Embedder, Input, OperatingPoint, Pixels, StatedSource
+from server.inference.parts import Embedder, Input, Pixels, StatedSource
 from trainer.data.template import template_for
 from trainer.evaluate.embed import of_network
 from trainer.evaluate.model_folder import of_backend
+from trainer.evaluate.thresholds import operating_points
 from trainer.evaluate.verification import ValAtFar
 from trainer.export.onnx import INPUT, OUTPUT, WeightType, to_onnx
 from trainer.export.parity import least_cosine, require_parity
@@ -101,7 +102,7 @@ def _manifest(network: nn.Sequential, architecture: Architecture, card: Card, sh
             output=OUTPUT,
             dimension=_dimension(network),
             template=(points[0], points[1], points[2], points[3], points[4]),
-            operating_points=_operating_points(card),
+            operating_points=operating_points(card.points),
             fitted_on=card.fitted_on,
         ),
         licence=card.licence,
@@ -113,14 +114,6 @@ def _manifest(network: nn.Sequential, architecture: Architecture, card: Card, sh
 
 def _dimension(network: nn.Sequential) -> int:
     return [block for block in network.children() if isinstance(block, nn.Linear)][-1].out_features
-
-
-def _operating_points(card: Card) -> tuple[OperatingPoint, ...]:
-    # a distance of 4 is the diameter of the sphere
-    return tuple(
-        OperatingPoint(far=point.target, distance=min(max(point.threshold, 1e-6), 4.0), val=point.val.value)
-        for point in card.points
-    )
 
 
 def _write(target: Path, content: bytes, manifest: Manifest) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trainer.checkpoint import (
     Checkpoint,
@@ -25,13 +26,14 @@ from trainer.checkpoint import (
 from trainer.data.catalog import Catalog, hold_out
 from trainer.data.crops import CropReader, Request, ahead
 from trainer.data.sampler import Sampler
-from trainer.errors import CheckpointError, RecipeError
+from trainer.errors import CheckpointError, DatasetError, RecipeError
 from trainer.evaluate.embed import Embed, embed_files, of_network
 from trainer.evaluate.verification import ValAtFar, across_pairs, all_pairs, val_at_far
 from trainer.loop.chance import Purpose, seed_for
 from trainer.loop.listeners import Listener
 from trainer.loop.optimiser import make_optimiser
 from trainer.loop.step import Stepper, StepResult, place_of
+from trainer.loop.targets import OfTheCrops, OfTheVariants, Targets
 from trainer.loop.world import World
 from trainer.loss.classification import make_classifier
 from trainer.loss.collapse import CollapseAlarm
@@ -110,13 +112,16 @@ class Run:
         self.data = setting.catalog.fingerprint()
         if checkpoint is not None:
             require_same_run(checkpoint, recipe, self.data)
-        held = seed_for(recipe.seed, Purpose.HOLD_OUT)
+        held = seed_for(recipe.validation.seed, Purpose.HOLD_OUT)
         self.training, self.held_out = hold_out(setting.catalog, people=recipe.validation.people, seed=held)
+        _require_measurable(self.held_out, recipe)
         self.sampler = Sampler(self.training, recipe.batch, seed=recipe.seed)
         self.architecture: Architecture = architecture(recipe.network.name)
-        self.targets = self._embedded_by_older(self.training)
-        self.held_out_targets = self._embedded_by_older(self.held_out)
+        self.held_out_targets = self._held_out_targets()
+        self.reader = self._reader()
+        self.targets = self._targets()
         self.network = _initial_network(recipe, setting)
+        self.average = _average(self.network, recipe.averaging)
         self.classifier = self._classifier()
         trained = nn.ModuleList([self.network, *([self.classifier] if self.classifier else [])])
         self.optimiser = make_optimiser(trained, recipe.optimiser)
@@ -126,6 +131,8 @@ class Run:
             self.optimiser.load_state_dict(dict(checkpoint.optimiser))
             if self.classifier:
                 self.classifier.load_state_dict(dict(checkpoint.classifier))
+            if self.average:
+                self.average.load_state_dict(dict(checkpoint.average))
             self.progress = checkpoint.progress
 
     def go(self, listeners: Sequence[Listener] = ()) -> Outcome:
@@ -144,10 +151,11 @@ class Run:
         end = End.STEPS_DONE
         with ThreadPoolExecutor(thread_name_prefix="crops") as pool:
             started = time.perf_counter()
-            for request, images in ahead(self._reader(), self._requests(), pool):
+            for request, images in ahead(self.reader, self._requests(), pool):
                 labels = torch.from_numpy(self.training.labels[request.indices])
-                targets = None if self.targets is None else torch.from_numpy(self.targets[request.indices])
-                result = stepper.step(request.step, images, labels, targets)
+                result = stepper.step(request.step, images, labels, self._targets_of(request, images))
+                if self.average:
+                    self.average.update_parameters(self.network)
                 alarm.observe(loss=result.loss, spread=result.spread)
                 self.progress = replace(self.progress, step=request.step + 1, collapsed_steps=alarm.steps)
                 now = time.perf_counter()
@@ -166,7 +174,7 @@ class Run:
         Raises:
             DatasetError: when they make too few pairs for the recipe's FAR.
         """
-        embed = of_network(self.network, self.architecture.pixels)
+        embed = of_network(self.average.module if self.average else self.network, self.architecture.pixels)
         height, width = self.architecture.height, self.architecture.width
         embeddings = embed_files(self.held_out.paths, embed, height=height, width=width)
         labels = self.held_out.labels.astype(np.intp)
@@ -174,7 +182,7 @@ class Run:
         same, different = all_pairs(embeddings, labels) if older is None else across_pairs(embeddings, older, labels)
         return val_at_far(same, different, self.recipe.validation.far)
 
-    def _embedded_by_older(self, catalog: Catalog) -> NDArray[np.float32] | None:
+    def _held_out_targets(self) -> NDArray[np.float32] | None:
         older = self.setting.older
         if (older is None) != (self.recipe.compatible is None):
             raise RecipeError(
@@ -184,7 +192,8 @@ class Run:
             )
         if older is None:
             return None
-        embeddings = embed_files(catalog.paths, older, height=self.architecture.height, width=self.architecture.width)
+        found = self.architecture
+        embeddings = embed_files(self.held_out.paths, older, height=found.height, width=found.width)
         if embeddings.shape[1] != self.recipe.network.dimension:
             raise RecipeError(
                 "DIMENSIONS_DIFFER",
@@ -192,6 +201,23 @@ class Run:
                 f"{self.recipe.network.dimension}; build the network with {embeddings.shape[1]}",
             )
         return embeddings
+
+    def _targets(self) -> Targets | None:
+        older, how = self.setting.older, self.recipe.compatible
+        if older is None or how is None:
+            return None
+        if how.variants:
+            return OfTheVariants(older, self.reader, self.recipe.network.dimension)
+        return OfTheCrops(older, self.reader)
+
+    def _targets_of(self, request: Request, images: Tensor) -> Tensor | None:
+        """The targets of the whole batch, of which each process asks the older model for its own rows."""
+        if self.targets is None:
+            return None
+        world = self.setting.world
+        counts = place_of(len(request.indices), self.recipe.chunk, world).counts
+        own = torch.from_numpy(self.targets.of(request, images.numpy()))
+        return world.gather(own.to(self.setting.device), counts)
 
     def _classifier(self) -> nn.Linear | None:
         if not self.recipe.warm_start.steps:
@@ -201,8 +227,16 @@ class Run:
         return classifier.to(self.setting.device)
 
     def _reader(self) -> CropReader:
-        found = self.architecture
-        return CropReader(self.training, found.height, found.width, self.recipe.augmentation, self.recipe.seed)
+        recipe, found = self.recipe, self.architecture
+        return CropReader(
+            self.training,
+            found.height,
+            found.width,
+            recipe.augmentation,
+            seed=recipe.seed,
+            imagination=recipe.imagination,
+            variants=recipe.compatible.variants if recipe.compatible else 0,
+        )
 
     def _requests(self) -> Iterator[Request]:
         for step in range(self.progress.step, self.recipe.steps):
@@ -257,6 +291,7 @@ class Run:
             self.network.state_dict(),
             self.optimiser.state_dict(),
             self.classifier.state_dict() if self.classifier else {},
+            self.average.state_dict() if self.average else {},
         )
         save_checkpoint(self.setting.folder / name, content)
 
@@ -274,6 +309,21 @@ class Run:
             path = self.setting.folder / "results.json"
             path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         return outcome
+
+
+def _require_measurable(held_out: Catalog, recipe: Recipe) -> None:
+    """Passes held-out people who make enough pairs of two for the FAR; otherwise the first look would fail."""
+    pairs = len(held_out) ** 2 - int((held_out.counts() ** 2).sum())
+    if recipe.compatible is None:
+        pairs //= 2  # across two models a pair is compared both ways
+    far = recipe.validation.far
+    if pairs * far < 1:
+        raise DatasetError(
+            "HELD_OUT_TOO_FEW",
+            f"the {len(held_out)} crops of {len(held_out.identities)} held-out people make {pairs} comparisons of two "
+            f"people, too few for a FAR of {far:g}; hold out more people, or set validation.far to "
+            f"{1 / max(pairs, 1):.2g} or more",
+        )
 
 
 def _restored(setting: Setting) -> Checkpoint | None:
@@ -297,3 +347,11 @@ def _initial_network(recipe: Recipe, setting: Setting) -> nn.Sequential:
     network.to(setting.device)
     # the layout that convolutions are fastest in
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _average(network: nn.Sequential, share: float) -> AveragedModel | None:
+    """The running mean of the weights and of batch normalisation's statistics; None where none is kept."""
+    if not share:
+        return None
+    mean = get_ema_multi_avg_fn(share)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=mean, use_buffers=True)

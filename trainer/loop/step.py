@@ -32,7 +32,8 @@ class StepResult:
     """What one step did.
 
     Attributes:
-        loss: mean hinge of the active triplets of the network itself; in the warm start the cross entropy.
+        loss: mean hinge of the active triplets of the network itself, 0 where the recipe gives them no weight; in the
+            warm start the cross entropy.
         active_share: share of the anchor-positive pairs (with the hardest mining: of the anchors) of the batch that
             have an active triplet, 0..1; in the warm start the share of faces that are taken for somebody else.
         triplets: how many were mined.
@@ -145,7 +146,7 @@ class Stepper:
         everyone = self.world.gather(embedded.embeddings, place.counts).requires_grad_()
         loss = self._own(step, everyone, labels.to(device))
         older = self._older(step, everyone, targets, labels)
-        total = loss.value + older.value
+        total = self._own_weight(step) * loss.value + older.value
         gradient = self._gradient(total, everyone)
         backward_chunks(self.network, inputs, embedded, gradient[place.rows], precision=precision)
         self.world.sum_gradients(self.network)
@@ -181,6 +182,8 @@ class Stepper:
         if self.classifier is not None and step < warm_start.steps:
             told = classification_loss(embeddings, labels, self.classifier, warm_start.scale)
             return _Own(told.value, told.mistaken / len(labels), 0)
+        if not self._own_weight(step):
+            return _Own(embeddings.new_zeros(()), 0.0, 0)
         distances = squared_l2(embeddings, embeddings)
         mined = mine(
             self.recipe.mining,
@@ -191,6 +194,10 @@ class Stepper:
         )
         loss = triplet_loss(distances, mined.triplets, self.recipe.margin)
         return _Own(loss.value, loss.active / max(mined.considered, 1), loss.triplets)
+
+    def _own_weight(self, step: int) -> float:
+        warming_up = self.classifier is not None and step < self.recipe.warm_start.steps
+        return 1.0 if warming_up or self.recipe.compatible is None else self.recipe.compatible.own
 
     def _gradient(self, loss: Tensor, embeddings: Tensor) -> Tensor:
         """The gradient with respect to the embeddings; the classifier's goes to its weights.

@@ -1,8 +1,9 @@
 """Embeddings that can be compared with an older model's (the paper's harmonic embeddings, section 8).
 
-The older model's embeddings of the same faces, the targets, are fixed points on the sphere. Two terms draw the new
-network to them: its embedding of a face should lie where the older model has it, and triplets whose anchor is the new
-network's, and whose positive and negative are the older model's, keep a person's faces together across the two.
+The older model's embeddings of the same faces, the targets, are fixed points on the sphere. Three terms draw the new
+network to them: its embedding of a face should lie where the older model has it; faces should lie to each other as the
+older model has them; and triplets whose anchor is the new network's, and whose positive and negative are the older
+model's, keep a person's faces together across the two. Only the last needs to know who is who.
 """
 
 from __future__ import annotations
@@ -22,25 +23,40 @@ class Compatibility:
     """What a network is made compatible with, and how strongly.
 
     Attributes:
-        model: NAME/VERSION of the older model.
-        sha256: of its weights.
+        model: NAME/VERSION of the older model; "" until one is chosen.
+        sha256: of its weights; likewise.
         regression: weight of the mean squared L2 distance to the targets.
         mixed: weight of the triplets across the two models.
+        relations: weight of the mean squared difference between the squared L2 distances that the two models see
+            between the faces of a batch.
+        own: weight of the network's own triplets.
+        variants: how the older model sees a crop. 0: once, as it is. Otherwise as the network sees it, changed, in so
+            many variants of each crop, of which each is embedded when it first comes.
     """
 
-    model: str
-    sha256: str
+    model: str = ""
+    sha256: str = ""
     regression: float = 4.0
     mixed: float = 1.0
+    relations: float = 0.0
+    own: float = 1.0
+    variants: int = 0
 
     def __post_init__(self) -> None:
-        if self.regression < 0 or self.mixed < 0 or not self.regression + self.mixed > 0:
-            raise ValueError(f"regression and mixed must not be below 0, nor both be 0: {self}")
+        if min(self.regression, self.mixed, self.relations, self.own) < 0 or not self.regression + self.mixed > 0:
+            raise ValueError(f"no weight may be below 0, and regression or mixed must be above: {self}")
+        if self.variants < 0:
+            raise ValueError(f"variants must not be below 0: {self}")
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the loss looks at who is who."""
+        return self.mixed > 0 or self.own > 0
 
 
 @dataclass(frozen=True, slots=True)
 class CompatibleLoss:
-    """What the two terms say about a batch.
+    """What the terms say about a batch.
 
     Attributes:
         value: scalar, their weighted sum.
@@ -69,7 +85,7 @@ class TripletRule:
 def compatible_loss(
     embeddings: Tensor, targets: Tensor, labels: Tensor, *, how: Compatibility, rule: TripletRule
 ) -> CompatibleLoss:
-    """The weighted sum of the regression to the targets and of the triplets across the models.
+    """The weighted sum of the regression to the targets, of the relations, and of the triplets across the models.
 
     Args:
         embeddings: (N, D) of the new network.
@@ -79,7 +95,28 @@ def compatible_loss(
         rule: of the triplets.
     """
     regression = (embeddings - targets).square().sum(dim=1).mean()
-    across = squared_l2(embeddings, targets)
-    mined = mine(rule.mining, across.detach(), labels, margin=rule.margin, generator=rule.generator)
-    mixed = triplet_loss(across, mined.triplets, rule.margin).value
-    return CompatibleLoss(how.regression * regression + how.mixed * mixed, regression.item())
+    value = how.regression * regression
+    if how.relations:
+        value = value + how.relations * relational_loss(embeddings, targets)
+    if how.mixed:
+        across = squared_l2(embeddings, targets)
+        mined = mine(rule.mining, across.detach(), labels, margin=rule.margin, generator=rule.generator)
+        value = value + how.mixed * triplet_loss(across, mined.triplets, rule.margin).value
+    return CompatibleLoss(value, regression.item())
+
+
+def relational_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
+    """How differently two models see the faces of a batch lie to each other (Park et al. 2019, section 3.2.1).
+
+    Args:
+        embeddings: (N, D) of the new network, N >= 2.
+        targets: (N, D') of the older model for the same faces.
+
+    Returns:
+        The mean over all pairs of two faces of the squared difference between their squared L2 distances; unlike in the
+        paper they are not scaled by their mean, since both models' embeddings lie on the same sphere.
+    """
+    difference = squared_l2(embeddings, embeddings) - squared_l2(targets, targets)
+    count = len(embeddings)
+    # a face lies at 0 from itself for both
+    return difference.square().sum() / (count * (count - 1))

@@ -15,6 +15,7 @@ from trainer.models.facenet_inception import nn2, nn4
 from trainer.models.inception_resnet_v1 import inception_resnet_v1
 from trainer.models.layers import Normalisation
 from trainer.models.small_inception import nns1, nns2
+from trainer.models.small_resnet import resnet_s
 from trainer.models.zeiler_fergus import nn1
 
 MIN_DIMENSION, MAX_DIMENSION = 64, 512
@@ -67,7 +68,7 @@ def _facenet(
     return Architecture(name, *size, _FACENET_PIXELS, _BOTH, layout, published, make)
 
 
-def _warm_start(
+def _residual(
     name: str, side: int, pixels: PixelSpec, layout: str, make: Callable[[int], nn.Sequential]
 ) -> Architecture:
     return Architecture(
@@ -98,8 +99,9 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
             ),
             _facenet("nns1", (165, 165), "ours, to the paper's totals", Published(26e6, 220e6), nns1),
             _facenet("nns2", (140, 116), "ours, to the paper's totals", Published(4.3e6, 20e6), nns2),
-            _warm_start("dlib-resnet", 150, _DLIB_PIXELS, "dlib's", dlib_resnet),
-            _warm_start("inception-resnet-v1", 160, _FACENET_PIXELS, "facenet-pytorch's", inception_resnet_v1),
+            _residual("resnet-s", 112, _FACENET_PIXELS, "ours", resnet_s),
+            _residual("dlib-resnet", 150, _DLIB_PIXELS, "dlib's", dlib_resnet),
+            _residual("inception-resnet-v1", 160, _FACENET_PIXELS, "facenet-pytorch's", inception_resnet_v1),
         )
     }
 )

@@ -5,7 +5,16 @@ import shutil
 import numpy as np
 import pytest
 
-from trainer.data.catalog import hold_out, read_catalog, read_folders, read_list, require_trainable
+from server.errors import StorageError
+from trainer.data.catalog import (
+    hold_out,
+    read_catalog,
+    read_folders,
+    read_list,
+    require_trainable,
+    set_aside,
+    write_list,
+)
 from trainer.errors import DatasetError
 
 
@@ -127,3 +136,35 @@ def test_the_fingerprint_of_a_file_that_went_away_is_refused(root):
     (root / "bo" / "1.jpg").unlink()
     with pytest.raises(DatasetError, match=r"1\.jpg"):
         catalog.fingerprint()
+
+
+def test_crops_set_aside_are_so_many_of_each_person_who_can_spare_them(root):
+    catalog = read_folders(root)
+    kept, aside = set_aside(catalog, crops=1, seed=0)
+    assert kept.identities == ("ann", "bo", "cy")
+    assert kept.counts().tolist() == [1, 2, 1]
+    assert aside.identities == ("ann", "bo")
+    assert aside.counts().tolist() == [1, 1]
+    assert set(kept.paths) | set(aside.paths) == set(catalog.paths)
+    assert {set_aside(catalog, crops=1, seed=seed)[1].paths for seed in range(9)} > {aside.paths}
+
+
+@pytest.mark.parametrize("crops", [0, 3])
+def test_more_crops_than_anybody_has_cannot_be_set_aside(root, crops):
+    with pytest.raises(DatasetError, match="set aside 1 to 2"):
+        set_aside(read_folders(root), crops=crops, seed=0)
+
+
+def test_a_written_list_is_read_back_from_anywhere(root, tmp_path):
+    catalog = read_folders(root)
+    (tmp_path / "elsewhere").mkdir()
+    write_list(tmp_path / "elsewhere" / "list.csv", catalog)
+    again = read_list(tmp_path / "elsewhere" / "list.csv")
+    assert again.paths == catalog.paths
+    assert again.identities == catalog.identities
+    assert again.labels.tolist() == catalog.labels.tolist()
+
+
+def test_a_list_in_a_folder_that_is_not_there_is_an_error(root, tmp_path):
+    with pytest.raises(StorageError, match=r"list\.csv"):
+        write_list(tmp_path / "none" / "list.csv", read_folders(root))

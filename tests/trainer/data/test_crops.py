@@ -12,6 +12,7 @@ from server.vision.preprocess import to_tensor
 from trainer.data.augment import Augmentation
 from trainer.data.catalog import read_folders
 from trainer.data.crops import CropReader, Request, ahead, read_crop, to_input
+from trainer.data.imagine import Imagination
 from trainer.errors import DatasetError
 
 
@@ -89,6 +90,19 @@ def test_a_process_reads_its_rows_of_a_batch_as_a_single_one_would(root, pool):
     whole = reader.read(Request(2, indices, slice(0, 4)), pool)
     parts = [reader.read(Request(2, indices, rows), pool) for rows in (slice(0, 1), slice(1, 4))]
     assert torch.equal(torch.cat(parts), whole)
+
+
+def test_with_variants_a_crop_looks_the_same_whenever_its_variant_comes_again(root, pool):
+    imagination = Imagination(blend=0.9, warp=0.9)
+    reader = CropReader(read_folders(root), 20, 16, Augmentation(), 1, imagination, variants=3)
+    looks = {}
+    for step in range(12):
+        request = Request(step, np.array([3, 8, 7, 1]), slice(1, 4))
+        variants = reader.variants_of(request)
+        for crop, variant, image in zip((8, 7, 1), variants, reader.read(request, pool), strict=True):
+            assert torch.equal(looks.setdefault((crop, int(variant)), image), image)
+    assert {variant for _, variant in looks} == {0, 1, 2}
+    assert len({image.numpy().tobytes() for image in looks.values()}) == len(looks)
 
 
 def requests(count):

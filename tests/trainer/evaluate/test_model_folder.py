@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from server.domain import ColourOrder
+from server.errors import ModelError
 from server.inference.backend import FakeBackend
 from server.inference.manifest import Kind, Manifest
 from server.inference.parts import Embedder, Input, Pixels, StatedSource
@@ -42,6 +43,13 @@ def test_embeddings_are_those_that_the_manifest_describes(mirrored):
         want = want + tensor[..., 4:].mean(axis=(2, 3))
     want /= np.linalg.norm(want, axis=1, keepdims=True)
     np.testing.assert_allclose(of_backend(found, FakeBackend(left_half))(IMAGES), want, atol=1e-5)
+
+
+def test_a_manifest_that_does_not_fit_the_network_is_refused_with_both_sizes():
+    found = manifest(mirrored=False)
+    four = FakeBackend(lambda batch: (np.ones((len(batch), 4), np.float32),))
+    with pytest.raises(ModelError, match=r"\(4, 4\).*3 dimensions"):
+        of_backend(found, four)(IMAGES)
 
 
 def test_crops_of_another_template_are_aligned_anew():

@@ -8,7 +8,7 @@ import pytest
 from trainer.errors import DatasetError
 from trainer.evaluate.folds import fold_accuracy
 from trainer.evaluate.pairs import Pairs
-from trainer.evaluate.report import judge_pairs, require_points, to_markdown
+from trainer.evaluate.report import comparison_markdown, judge_pairs, require_points, to_markdown
 from trainer.evaluate.verification import pair_distances, val_at_far
 
 
@@ -57,3 +57,11 @@ def test_the_markdown_has_every_figure(judged):
     assert str(report.accuracy) in text
     for point in report.points:
         assert f"| {point.target:g} | {point.threshold:.4f} | {point.val.value:.2%} |" in text
+
+
+def test_models_are_compared_at_the_far_nearest_to_the_papers(judged):
+    report = judge_pairs(*judged, [0.1, 0.01])
+    text = comparison_markdown([("a", 64, report), ("b", 512, report)])
+    assert "| VAL at FAR 0.01 |" in text
+    for name in ("| a | 64 |", "| b | 512 |"):
+        assert f"{name} {report.accuracy} | {report.points[0].val.value:.2%} |" in text

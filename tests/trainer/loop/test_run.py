@@ -13,6 +13,8 @@ import torch
 from trainer.checkpoint import load_checkpoint
 from trainer.data.augment import Augmentation
 from trainer.data.catalog import read_folders
+from trainer.data.crops import Request
+from trainer.data.imagine import Imagination
 from trainer.data.sampler import BatchShape
 from trainer.errors import CheckpointError, CollapseError, DatasetError, RecipeError
 from trainer.loop.listeners import JsonLines
@@ -83,6 +85,8 @@ import sys, time
 from pathlib import Path
 import torch
 from trainer.data.catalog import read_folders
+from trainer.data.crops import Request
+from trainer.data.imagine import Imagination
 from trainer.loop.run import Run, Setting
 from trainer.loop.world import Alone
 from trainer.recipe import from_json
@@ -238,6 +242,98 @@ def test_a_compatible_network_learns_to_answer_as_the_older_model_does(faces, tm
     assert outcome.progress.best_val == run.validate().val.value
 
 
+class Counted:
+    """Counts the crops that the older model is shown."""
+
+    def __init__(self):
+        self.crops = 0
+
+    def __call__(self, images):
+        self.crops += len(images)
+        return older(images)
+
+
+DISTILLED = dataclasses.replace(
+    COMPATIBLE,
+    compatible=Compatibility("older/1", "0" * 64, mixed=0.0, relations=1.0, own=0.0, variants=2),
+    imagination=Imagination(blend=0.5, warp=0.5),
+    averaging=0.5,
+    steps=6,
+    checkpoint_every=3,
+)
+
+
+def test_the_older_model_is_asked_once_about_each_variant_of_each_crop(faces, tmp_path):
+    counted = Counted()
+    log = JsonLines(tmp_path / "log.jsonl", done=0)
+    recipe = dataclasses.replace(DISTILLED, steps=12)
+    run = Run(recipe, setting(faces, tmp_path / "run", older=counted))
+    before = counted.crops
+    run.go([log])
+    log.close()
+    shown = {
+        (int(crop), int(variant))
+        for step in range(12)
+        for request in [Request(step, run.sampler.batch(step), slice(None))]
+        for crop, variant in zip(request.indices, run.reader.variants_of(request), strict=True)
+    }
+    assert counted.crops - before == len(shown)
+    steps = losses(tmp_path / "log.jsonl")
+    assert steps[-1]["regression"] < 0.9 * steps[0]["regression"]
+    assert {step["triplets"] for step in steps} == {0}
+
+
+def test_a_distilled_run_with_averaged_weights_resumes_bit_for_bit(faces, tmp_path):
+    class Stop(BaseException):
+        pass
+
+    class Stopper:
+        def on_step(self, step, result, faces_per_second):
+            if step == 4:
+                raise Stop
+
+        def on_validation(self, step, result):
+            pass
+
+        def close(self):
+            pass
+
+    Run(DISTILLED, setting(faces, tmp_path / "whole", older=older)).go()
+    with pytest.raises(Stop):
+        Run(DISTILLED, setting(faces, tmp_path / "parts", older=older)).go([Stopper()])
+    resumed = Run(DISTILLED, setting(faces, tmp_path / "parts", older=older, start=Start.RESUME))
+    assert resumed.progress.step == 3
+    resumed.go()
+    whole, parts = (load_checkpoint(tmp_path / name / LAST) for name in ("whole", "parts"))
+    assert same(whole.network, parts.network)
+    assert same(whole.average, parts.average)
+
+
+def test_the_averaged_weights_are_what_is_judged_and_kept(faces, tmp_path):
+    run = Run(DISTILLED, setting(faces, tmp_path / "run", older=older))
+    means = None
+
+    class Mean:
+        def on_step(self, step, result, faces_per_second):
+            nonlocal means
+            now = {name: value.clone() for name, value in run.network.state_dict().items()}
+            before = now if means is None else means
+            # the first mean is the weights themselves
+            means = {name: before[name] * 0.5 + now[name] * 0.5 for name in now if now[name].is_floating_point()}
+
+        def on_validation(self, step, result):
+            pass
+
+        def close(self):
+            pass
+
+    run.go([Mean()])
+    kept = load_checkpoint(tmp_path / "run" / LAST).judged
+    for name, mean in means.items():
+        torch.testing.assert_close(kept[name], mean, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(kept["fc.weight"], run.network.state_dict()["fc.weight"])
+
+
 def test_an_older_model_without_a_recipe_for_it_and_the_reverse_are_refused(faces, tmp_path):
     with pytest.raises(RecipeError, match="compatible"):
         Run(RECIPE, setting(faces, tmp_path, older=older))
@@ -255,3 +351,9 @@ def test_crops_of_one_person_are_refused(faces, tmp_path):
     alone = dataclasses.replace(one, catalog=one.catalog.take(one.catalog.labels == 0))
     with pytest.raises(DatasetError, match="held out"):
         Run(RECIPE, alone)
+
+
+def test_a_far_that_the_held_out_people_cannot_show_is_refused_before_training(faces, tmp_path):
+    recipe = dataclasses.replace(RECIPE, validation=Validation(people=2, every=3, far=0.01))
+    with pytest.raises(DatasetError, match=r"36 comparisons.*validation\.far to 0\.028"):
+        Run(recipe, setting(faces, tmp_path))

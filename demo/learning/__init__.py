@@ -1,0 +1,1 @@
+"""A network learns to tell drawn people apart, and a real server recognises them with it."""

@@ -1,0 +1,50 @@
+"""`facestream-train identify`: who is it, in a gallery that this model or an older one enrolled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from trainer.data.catalog import read_catalog
+from trainer.evaluate.gallery import embed_trial, identification_markdown, identify, make_trial
+from trainer.evaluate.subject import open_subject
+
+
+def identify_people(  # noqa: PLR0913 one parameter an option
+    model: Annotated[Path, typer.Argument(help="A checkpoint, or a model folder such as models/sface/2021dec.")],
+    gallery: Annotated[Path, typer.Argument(help="Crops to enrol: one folder for each person, or a CSV list.")],
+    probes: Annotated[Path, typer.Argument(help="Other crops of the same people.")],
+    strangers: Annotated[
+        Path | None, typer.Option(help="Crops of people who are not enrolled; with them, names must be earned.")
+    ] = None,
+    enrolled_with: Annotated[
+        Path | None, typer.Option(help="The older model whose gallery is searched, instead of the model's own.")
+    ] = None,
+    each: Annotated[int, typer.Option(min=1, help="Crops of each person that are enrolled at most.")] = 3,
+    far: Annotated[float, typer.Option(help="Share of the strangers who may get a name.")] = 0.01,
+    device: Annotated[str, typer.Option(help="cpu or cuda; model folders run on the CPU.")] = "cpu",
+) -> None:
+    """Identification by the nearest enrolled face: rank 1, and with strangers the share named within a threshold.
+
+    All crops are prepared for the model's network. With --enrolled-with the model's probes are compared with the older
+    model's gallery, then the model and the older one each with their own.
+
+    Example: facestream-train identify runs/new/best.ckpt train.csv test.csv --strangers lfw-crops
+    --enrolled-with models/sface/2021dec
+    """
+    subject = open_subject(model, device=torch.device(device))
+    others = None if strangers is None else read_catalog(strangers)
+    trial = make_trial(read_catalog(gallery), read_catalog(probes), others, template=subject.template, each=each)
+    own = embed_trial(subject, trial)
+    rows = [identify(own, own, far=far)]
+    if enrolled_with is not None:
+        older = embed_trial(open_subject(enrolled_with, device=torch.device(device)), trial)
+        rows = [identify(own, older, far=far), *rows, identify(older, older, far=far)]
+    typer.echo(
+        f"{len(trial.enrolled)} crops of {len(trial.enrolled.identities)} people are enrolled; {len(trial.probes)} "
+        f"probes of {len(trial.probes.identities)} of them, {len(others) if others else 0} crops of strangers.\n"
+    )
+    typer.echo(identification_markdown(rows), nl=False)
