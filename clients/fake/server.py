@@ -153,6 +153,15 @@ class FakeServer:
         await self.stop()
 
 
+async def _calls_ended() -> None:
+    """Waits for the calls that a stopped server has cancelled; whatever outlived its loop would complain later."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=10)
+
+
 class ServerThread:
     """A fake server in a thread of its own, for programs without an event loop.
 
@@ -177,6 +186,7 @@ class ServerThread:
     def stop(self) -> None:
         """Stops server and thread."""
         self.run(self.server.stop())
+        self.run(_calls_ended())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

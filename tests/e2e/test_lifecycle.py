@@ -35,6 +35,8 @@ SERVICES = {
     "facestream.v1.GalleryService",
     "facestream.v1.RecognitionService",
     "facestream.v1.ServerService",
+    "facestream.v1.SightingService",
+    "facestream.v1.UnknownService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1alpha.ServerReflection",
 }
