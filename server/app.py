@@ -211,7 +211,9 @@ async def _parts(settings: Settings, metrics: Metrics, watch: GpuWatch, seat: Se
     with ExitStack() as undo:
         frames = undo.enter_context(ThreadPoolExecutor(_frame_threads(settings), "frame"))
         writes = undo.enter_context(ThreadPoolExecutor(16, "gallery"))
-        loaded = await loop.run_in_executor(frames, _load_models, settings, cores, books.ran, watch)
+        loaded = await loop.run_in_executor(
+            frames, load_models, settings, cores, books.ran, _gpu_choice(settings, watch)
+        )
         undo.callback(loaded.close)
         fingerprint, dimension = loaded.vision.fingerprint, loaded.vision.embedder.dimension
         galleries = await loop.run_in_executor(
@@ -287,7 +289,12 @@ def _gpu_choice(settings: Settings, watch: GpuWatch) -> GpuChoice:
     )
 
 
-def _load_models(settings: Settings, cores: int, ran: Ran, watch: GpuWatch) -> LoadedVision:
+def load_models(settings: Settings, cores: int, ran: Ran, gpu: GpuChoice | None = None) -> LoadedVision:
+    """The models that the settings name, on so many cores.
+
+    Raises:
+        ModelError: a model is missing or damaged, or the embedder has no thresholds.
+    """
     share = share_out(cores, threads=settings.threads, lanes=settings.lanes)
     choice = ModelChoice(
         models_dir=settings.models_dir,
@@ -300,7 +307,7 @@ def _load_models(settings: Settings, cores: int, ran: Ran, watch: GpuWatch) -> L
         max_batch=settings.max_batch,
         detect_side=settings.detect_side,
         max_delay_s=settings.max_queue_delay_ms / 1e3,
-        gpu=_gpu_choice(settings, watch),
+        gpu=gpu,
     )
     loaded = load_vision(choice, say=lambda model: _log.info("loaded %s", model), ran=ran)
     if not loaded.operating_points:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from server.app import _load_models  # the server's own choice of threads and lanes
+from server.app import load_models  # the server's own choice of threads and lanes
 from server.domain import Codec, EncodedImage
 from server.pipeline.load import LoadedVision
 from server.settings import load_settings
@@ -59,7 +59,7 @@ class StageBench:
         cv2.setNumThreads(1)  # as the server
         cores = os.cpu_count() or 1
         settings = load_settings(["--models-dir", str(MODELS)])
-        self._loaded: LoadedVision = _load_models(settings, cores, lambda *batch: None)
+        self._loaded: LoadedVision = load_models(settings, cores, lambda *batch: None)
         self._pool = ThreadPoolExecutor(cores)
         vision = self._loaded.vision
         self._encoded = [EncodedImage(Codec.JPEG, picture) for picture in pictures]
