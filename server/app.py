@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -85,6 +86,9 @@ _SERVICES = (
 )
 _SAME_FAR, _OTHER_FAR = 1e-4, 1e-2
 """False accept rates whose distances say that a face in doubt is its track's, and that one without doubt may not be."""
+_SWITCH_S = 0.0005
+"""A thread that comes back from a network waits at most so long for the interpreter. Python's own 5 ms are as long as
+the network itself took, and there are several networks to a frame."""
 _OTHER_CALLS = 128
 """Calls that may be open beside the streams; more are refused with RESOURCE_EXHAUSTED instead of piling up."""
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -119,6 +123,7 @@ async def serve(settings: Settings, *, seat: Seat | None = None, ready: Callable
         FacestreamError: it can't start, and why.
     """
     _refuse_open_plaintext(settings)
+    sys.setswitchinterval(_SWITCH_S)
     cv2.setNumThreads(1)  # frames run beside each other; threads inside one would only fight
     stopping = _stop_signal()
     metrics = Metrics()

@@ -20,6 +20,8 @@ from server.identity.motion import Motion
 from server.identity.track_template import Look, TrackTemplate
 from server.identity.verdict import Verdict
 
+_CLOSELY_S = 0.15
+
 
 class LookReason(Enum):
     """Why a face is embedded."""
@@ -47,6 +49,8 @@ class TrackRule:
         other_person: squared L2 beyond which an embedding speaks against a track that boxes and glances continue.
             Lax: one person, blurred or in profile, is far from the template too.
         min_overlap: least IoU of boxes that continue a track without an embedding.
+        firm_overlap: least IoU at which `firm_likeness` suffices, in frames that follow each other closely.
+        firm_likeness: see there. Landmarks of small faces tremble, and so do their glances.
         min_likeness: least likeness of two glances, -1..1, that continue a track without an embedding. Measured between
             neighbouring frames of two clips at 25 frames/s: 99 % of the pairs of one face have 0.67 and more, pairs
             across a cut 0.24 to 0.51.
@@ -57,12 +61,15 @@ class TrackRule:
         confirm_s: after a first look, until the one that confirms it.
         refresh_s: after a look of a settled track; twice and four times as long when the track is older.
         joined: looks are had with others of the same frame after this share of their waiting time.
+        first_looks: at a stranger, that come quickly.
         looks: that a template keeps.
     """
 
     same_person: float
     other_person: float
     min_overlap: float = 0.3
+    firm_overlap: float = 0.6
+    firm_likeness: float = 0.55
     min_likeness: float = 0.65
     blind_s: float = 1.0
     lost_s: float = 2.0
@@ -71,6 +78,7 @@ class TrackRule:
     confirm_s: float = 0.2
     refresh_s: float = 1.0
     joined: float = 0.7
+    first_looks: int = 3
     looks: int = 5
 
 
@@ -137,8 +145,11 @@ def pairs_of(tracks: Sequence[Track], faces: Faces, at_ns: int) -> tuple[Pair, .
 
 def trusted(track: Track, pair: Pair, likeness: float, at_ns: int, rule: TrackRule) -> bool:
     """Whether boxes and looks suffice to say that a face is the track's."""
-    blind = at_ns - track.seen_ns > rule.blind_s * 1e9
-    return pair.overlap >= rule.min_overlap and likeness >= rule.min_likeness and not blind
+    gap_s = (at_ns - track.seen_ns) / 1e9
+    if gap_s > rule.blind_s or pair.overlap < rule.min_overlap:
+        return False
+    firm = pair.overlap >= rule.firm_overlap and gap_s <= _CLOSELY_S
+    return likeness >= (rule.firm_likeness if firm else rule.min_likeness)
 
 
 def look_reason(track: Track, score: float, at_ns: int, rule: TrackRule, *, patience: float = 1.0) -> LookReason | None:
@@ -168,10 +179,10 @@ def look_reason(track: Track, score: float, at_ns: int, rule: TrackRule, *, pati
 def _refresh_s(track: Track, at_ns: int, rule: TrackRule) -> float:
     """A face that has been there long needs fewer looks: each is another chance to err, and costs the same.
 
-    Until a stranger's template is full, looks come quicker: whoever can be named at all is mostly named by one of them.
+    A stranger's first few looks come quicker: whoever can be named at all is mostly named by one of them.
     """
     template, verdict = track.template, track.verdict
-    if verdict and template and not isinstance(verdict.answer, Match) and len(template.looks) < rule.looks:
+    if verdict and template and not isinstance(verdict.answer, Match) and len(template.looks) < rule.first_looks:
         return 2 * rule.confirm_s
     age_s = (at_ns - track.started_ns) / 1e9
     return rule.refresh_s * (1 if age_s < 5 * rule.refresh_s else 2 if age_s < 20 * rule.refresh_s else 4)

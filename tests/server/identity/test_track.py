@@ -106,7 +106,10 @@ def test_a_bad_look_doesn_t_make_the_next_average_one_look_better():
     [
         (0.3, 0.65, RULE.blind_s, True),
         (0.29, 0.9, 0.04, False),
-        (0.9, 0.64, 0.04, False),
+        (0.59, 0.64, 0.04, False),
+        (0.6, 0.55, 0.04, True),
+        (0.6, 0.54, 0.04, False),
+        (0.6, 0.64, 0.2, False),
         (0.9, 0.9, RULE.blind_s + 0.01, False),
         (0.0, 1.0, 0.0, False),
     ],
