@@ -47,7 +47,7 @@ BARS = {
     ("centerface", "sface/2021dec"): (99.50, 99.60, 98.9),
     ("yunet+centerface", "sface/2021dec"): (99.50, 99.60, 98.9),
 }
-FARS = (1e-2, 1e-3, 1e-4, 1e-5)
+FARS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 BATCH = 32
 
 
