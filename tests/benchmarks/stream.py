@@ -54,7 +54,7 @@ class Run:
     def note(self, answer: recognition_pb2.StreamRecognizeResponse) -> None:
         """Books an answer."""
         outcome = answer.WhichOneof("message")
-        if outcome == "ready":
+        if outcome in ("ready", "advice"):
             return
         self.outcomes.append(str(outcome))
         self.answered_s[answer.sequence] = time.monotonic()
