@@ -42,14 +42,14 @@ def run_client(module, *arguments):
 
 
 def recognise_clip(address, clips, gallery, people):
-    """Enrols people into a gallery of their own and gives the clip's answers."""
+    """Enrols people into a gallery of their own and gives the clip's answers, played in real time as a camera would."""
     shared = ("--server", address, "--gallery", gallery)
     for name in people:
         photos = [str(path) for path in sorted((clips / "stills").glob(f"{FILES[name]}_*"))]
         enrolled = json.loads(run_client("admin", "person", "enrol", name, *photos, *shared, "--output", "json"))
         assert any(photo["accepted"] for photo in enrolled["photos"])
-    lines = run_client("camera", str(clips / "hamilton.mp4"), *shared, "--every-frame", "--output", "jsonl")
-    return [json.loads(line) for line in lines.splitlines()]
+    lines = run_client("camera", str(clips / "hamilton.mp4"), *shared, "--output", "jsonl")
+    return [{"faces": [], **json.loads(line)} for line in lines.splitlines()]  # a dropped frame has none
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +73,17 @@ def named(answer):
     return {face["name"] for face in answer["faces"]} - {None}
 
 
-def test_every_frame_is_answered_once_with_a_result(answers):
+def test_every_frame_is_answered_once_and_nearly_all_with_a_result(answers):
     assert sorted(answer["sequence"] for answer in answers) == list(range(1, 276))
-    assert {answer["outcome"] for answer in answers} == {"result"}
+    assert {answer["outcome"] for answer in answers} <= {"result", "dropped"}
+    assert sum(answer["outcome"] == "result" for answer in answers) >= 0.9 * len(answers)
 
 
 @pytest.mark.parametrize("shot", SHOTS)
 def test_whoever_is_in_a_shot_is_named_often_enough_and_nobody_else_ever(answers, shot):
     frames, bars = SHOTS[shot]
-    by_number = {answer["sequence"] - 1: named(answer) for answer in answers}
+    by_number = {answer["sequence"] - 1: named(answer) for answer in answers if answer["outcome"] == "result"}
+    frames = [number for number in frames if number in by_number]
     assert set().union(*(by_number[number] for number in frames)) <= set(bars)
     for name, bar in bars.items():
         share = sum(name in by_number[number] for number in frames) / len(frames)

@@ -31,7 +31,7 @@ def test_the_past_follows_whatever_is_done(tmp_path: Path, seed: int) -> None:
 def test_the_past_follows_through_kills_in_the_middle_of_operations(tmp_path: Path) -> None:
     random = Random()
     child = Child(tmp_path / "data")
-    driver = Driver(child, random, Reaper(child, random, share=0.08).call)
+    driver = Driver(child, random, Reaper(child, random, share=0.3).call)
     for _ in range(120):
         driver.step()
     driver.compare()
