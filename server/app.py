@@ -63,6 +63,7 @@ from server.rpc.health import HEALTH_SERVICE, Health
 from server.rpc.info import ServerServicer
 from server.rpc.interceptors import CallInterceptor
 from server.rpc.late import LateServices
+from server.rpc.permits import Permits
 from server.rpc.recognition import RecognitionServicer, Streams
 from server.rpc.sessions import Sessions
 from server.rpc.sighting import SightingServicer
@@ -421,7 +422,7 @@ def _share(parts: Parts, recogniser: Recogniser) -> StreamShare:
         ),
         open_session=sessions.open,
         open_packets=lambda: PacketPictures(start_decoder, max_bytes=settings.max_image_bytes, clock=time.monotonic_ns),
-        turns=asyncio.Semaphore(threads + 1),
+        permits=Permits(threads + 1, time.monotonic_ns),
         flow=Flow(FlowRule(threads=threads, admitted=threads + 1, credits=settings.frames_at_once + 1)),
         draining=parts.streams.draining,
     )

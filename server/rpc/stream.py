@@ -22,6 +22,7 @@ from server.pipeline.session import CameraName, Ticket
 from server.pipeline.slot import DropReason, NewestFrame, Waiting
 from server.rpc import wire
 from server.rpc.interceptors import unexpected
+from server.rpc.permits import Permits
 from server.rpc.sessions import FrameSession
 from server.rpc.status import status_of
 from server.telemetry import Metrics
@@ -75,7 +76,7 @@ class StreamShare:
         limits: what holds for each.
         open_session: for a camera's frames.
         open_packets: for a camera's packets of video, which it turns into pictures.
-        turns: a permit for each frame that is in work; whoever waits longest is next, so that cameras take turns.
+        permits: one for each frame that is in work, in equal shares for the cameras.
         flow: what cameras are advised.
         draining: set when the server is about to stop.
     """
@@ -83,7 +84,7 @@ class StreamShare:
     limits: StreamLimits
     open_session: Callable[[CameraName], FrameSession]
     open_packets: Callable[[], PacketPictures[Any]]
-    turns: asyncio.Semaphore
+    permits: Permits
     flow: Flow
     draining: asyncio.Event
 
@@ -146,6 +147,7 @@ class CameraStream:
             failure = await self._serve(messages, opened)
         finally:
             self.share.flow.leave(opened.name.session)
+            self.share.permits.forget(opened.name.session)
             opened.session.close()
             await opened.packets.aclose()
         if failure is not None:
@@ -322,7 +324,7 @@ class CameraStream:
 
     async def _take(self, opened: _Opened, slot: NewestFrame[_Frame]) -> None:
         """Waits for its turn among all cameras, and then works on the newest frame that this one has."""
-        async with self.share.turns:
+        async with self.share.permits.held(opened.name.session):
             waiting, expired = slot.take(at_ns=self.clock.monotonic_ns())
             self._taken.set()
             if waiting is not None:
@@ -335,7 +337,7 @@ class CameraStream:
                 except BaseException:
                     answered.set()
                     raise
-        # nothing is said while others wait for the turn: a camera that reads nothing would hold it for ever
+        # nothing is said while others wait for the permit: a camera that reads nothing would hold it for ever
         if expired is not None:
             await self._answer_dropped(expired, DropReason.TOO_OLD)
         if waiting is None:

@@ -17,6 +17,7 @@ from server.pipeline.packets import PacketPictures
 from server.pipeline.rhythm import DetectionPace
 from server.pipeline.session import SessionRule
 from server.rpc.books import ServerBooks
+from server.rpc.permits import Permits
 from server.rpc.recognition import RecognitionServicer, Streams
 from server.rpc.sessions import Sessions
 from server.rpc.stream import StreamClock, StreamLimits, StreamShare
@@ -46,7 +47,7 @@ def share(request, loaded, galleries, executor, streams):
         limits=LIMITS,
         open_session=sessions.open,
         open_packets=lambda: PacketPictures(lambda codec: FakeDecoder(), max_bytes=2**20, clock=time.monotonic_ns),
-        turns=asyncio.Semaphore(3),
+        permits=Permits(3, time.monotonic_ns),
         flow=Flow(FlowRule(threads=2, admitted=3, credits=3)),
         draining=streams.draining,
     )

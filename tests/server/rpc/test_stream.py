@@ -21,6 +21,7 @@ from server.pipeline.flow import Flow, FlowRule
 from server.pipeline.packets import PacketPictures
 from server.pipeline.recognise import Recognition
 from server.pipeline.session import Ticket
+from server.rpc.permits import Permits
 from server.rpc.stream import CameraStream, StreamClock, StreamLimits, StreamShare
 from server.telemetry import Metrics
 from tests.server.pipeline.fake_decoder import DELTA, KEY, FakeDecoder
@@ -65,7 +66,7 @@ class Camera:
         limits=LIMITS,
         write=None,
         clock=time.monotonic_ns,
-        turns=8,
+        permits=8,
         flow=None,
         decoder=None,
     ):
@@ -81,7 +82,7 @@ class Camera:
                 limits=limits,
                 open_session=self.open,
                 open_packets=lambda: PacketPictures(lambda codec: decoder, max_bytes=1000, clock=time.monotonic_ns),
-                turns=asyncio.Semaphore(turns) if isinstance(turns, int) else turns,
+                permits=Permits(permits, time.monotonic_ns) if isinstance(permits, int) else permits,
                 flow=flow or Flow(FlowRule(threads=2, admitted=3, credits=3)),
                 draining=self.draining,
             ),
@@ -347,13 +348,14 @@ class Crowd:
     that goes on sending always has one waiting.
     """
 
-    def __init__(self, cameras, *, turns, at_once, steps=25):
-        self.looks, self.turns, self.steps = [], asyncio.Semaphore(turns), steps
+    def __init__(self, cameras, *, permits, at_once, steps=25):
+        self.looks, self.steps, self.stepped = [], steps, 0
+        self.permits = Permits(permits, lambda: self.stepped * 10**6)
         self.most_at_once = self.now = 0
         limits = replace(LIMITS, frames_at_once=at_once, max_frame_age_ns=10**12, brake_s=0)
-        flow = Flow(FlowRule(threads=turns, admitted=turns, credits=3))
+        flow = Flow(FlowRule(threads=permits, admitted=permits, credits=3))
         self.cameras = [
-            Camera(self.look_as(number), limits=limits, turns=self.turns, flow=flow, clock=lambda: 0)
+            Camera(self.look_as(number), limits=limits, permits=self.permits, flow=flow, clock=lambda: 0)
             for number in range(cameras)
         ]
 
@@ -364,6 +366,7 @@ class Crowd:
             self.most_at_once = max(self.most_at_once, self.now)
             for _ in range(self.steps):
                 await asyncio.sleep(0)
+                self.stepped += 1
             self.now -= 1
             return NOBODY
 
@@ -401,27 +404,27 @@ def jain(counts):
     return sum(counts) ** 2 / (len(counts) * sum(count**2 for count in counts))
 
 
-@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("permits", [1, 2, 3])
 @pytest.mark.parametrize("at_once", [1, 2])
-async def test_cameras_that_always_have_a_frame_get_equally_many_turns_however_many_they_send(turns, at_once):
-    crowd = Crowd(5, turns=turns, at_once=at_once)
+async def test_cameras_that_always_have_a_frame_get_equally_much_work_however_many_they_send(permits, at_once):
+    crowd = Crowd(5, permits=permits, at_once=at_once)
     await crowd.run({0: 1, 1: 1, 2: 3, 3: 5, 4: 10}, until_looks=300)
     counts = Counter(crowd.looks)
     assert jain([counts[number] for number in range(5)]) > 0.98
-    assert crowd.most_at_once <= turns
+    assert crowd.most_at_once <= permits
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
 async def test_a_camera_that_floods_gains_nothing_by_it(at_once):
-    crowd = Crowd(4, turns=2, at_once=at_once)
+    crowd = Crowd(4, permits=2, at_once=at_once)
     await crowd.run({0: 1, 1: 1, 2: 1, 3: 100}, until_looks=240)
     counts = Counter(crowd.looks)
     assert jain([counts[number] for number in range(3)]) > 0.98
     assert counts[3] <= counts[0] * 1.05
 
 
-async def test_a_camera_that_sends_now_and_then_waits_for_one_turn_of_each_other_at_most():
-    crowd = Crowd(6, turns=2, at_once=2)
+async def test_a_camera_that_sends_less_than_its_share_is_next_whatever_the_others_send():
+    crowd = Crowd(6, permits=2, at_once=2)
     quiet = crowd.cameras[5]
 
     async def now_and_then():
@@ -438,57 +441,64 @@ async def test_a_camera_that_sends_now_and_then_waits_for_one_turn_of_each_other
         return waits
 
     waits = await crowd.run(dict.fromkeys(range(5), 10), until_looks=100, beside=now_and_then())
-    assert max(waits) <= 5 * 2 + 2 + 1  # the others' frames that wait, those in work, and itself
+    assert max(waits) <= 2  # one that was let in at that very moment, and itself
+
+
+async def permits_are_free(permits):
+    """Waits until one can be had."""
+    async with asyncio.timeout(5), permits.held("somebody"):
+        pass
 
 
 @pytest.mark.parametrize("error", [ImageError("IMAGE_DAMAGED", "broken"), RuntimeError("bug")])
-async def test_turns_are_given_back_after_frames_that_fail(error):
-    turns = asyncio.Semaphore(1)
+async def test_permits_are_given_back_after_frames_that_fail(error):
+    permits = Permits(1, time.monotonic_ns)
 
     async def fail(image):
         raise error
 
-    camera = Camera(fail, turns=turns)
+    camera = Camera(fail, permits=permits)
     running = asyncio.create_task(camera.stream.run(camera.requests()))
     await camera.send(config())
     for number in range(1, 4):
         await camera.send(frame(number))
         await until(lambda number=number: (number, "error") in camera.kinds())
-    assert not turns.locked()
+    await permits_are_free(permits)
     await camera.send(None)
     await running
 
 
-async def test_turns_are_given_back_after_frames_that_waited_too_long():
-    turns, times = asyncio.Semaphore(1), itertools.count(0, 2 * 10**9)
-    await Camera(clock=lambda: next(times), turns=turns).run(config(), frame(1), frame(2))
-    assert not turns.locked()
+async def test_permits_are_given_back_after_frames_that_waited_too_long():
+    permits, times = Permits(1, time.monotonic_ns), itertools.count(0, 2 * 10**9)
+    await Camera(clock=lambda: next(times), permits=permits).run(config(), frame(1), frame(2))
+    await permits_are_free(permits)
 
 
-async def test_turns_are_given_back_when_the_camera_goes_while_its_frame_is_in_work():
-    turns = asyncio.Semaphore(1)
+async def test_permits_are_given_back_when_the_camera_goes_while_its_frame_is_in_work():
+    permits, in_work = Permits(1, time.monotonic_ns), asyncio.Event()
 
     async def never(image):
+        in_work.set()
         await asyncio.Event().wait()
 
-    camera = Camera(never, turns=turns)
+    camera = Camera(never, permits=permits)
     running = asyncio.create_task(camera.stream.run(camera.requests()))
     await camera.send(config(), frame(1))
-    await until(turns.locked)
+    await in_work.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert not turns.locked()
+    await permits_are_free(permits)
 
 
-async def test_a_camera_that_goes_while_it_waits_for_its_turn_leaves_the_turns_to_the_others():
-    turns, gate = asyncio.Semaphore(1), asyncio.Event()
+async def test_a_camera_that_goes_while_it_waits_for_a_permit_leaves_it_to_the_others():
+    permits, gate = Permits(1, time.monotonic_ns), asyncio.Event()
 
     async def wait(image):
         await gate.wait()
         return NOBODY
 
-    busy, leaving, patient = (Camera(wait, turns=turns) for _ in range(3))
+    busy, leaving, patient = (Camera(wait, permits=permits) for _ in range(3))
     tasks = []
     for camera in (busy, leaving, patient):
         tasks.append(asyncio.create_task(camera.stream.run(camera.requests())))
@@ -506,18 +516,18 @@ async def test_a_camera_that_goes_while_it_waits_for_its_turn_leaves_the_turns_t
 
 
 @pytest.mark.parametrize("late", [True, False], ids=["frames too old", "frames in time"])
-async def test_a_client_that_reads_nothing_holds_no_turn_that_others_wait_for(late):
-    turns, never, times = asyncio.Semaphore(1), asyncio.Event(), itertools.count(0, 2 * 10**9)
+async def test_a_client_that_reads_nothing_holds_no_permit_that_others_wait_for(late):
+    permits, never, times = Permits(1, time.monotonic_ns), asyncio.Event(), itertools.count(0, 2 * 10**9)
 
     async def stuck(answer):
         await never.wait()
 
-    deaf = Camera(write=stuck, turns=turns, clock=(lambda: next(times)) if late else time.monotonic_ns)
+    deaf = Camera(write=stuck, permits=permits, clock=(lambda: next(times)) if late else time.monotonic_ns)
     running = asyncio.create_task(deaf.stream.run(deaf.requests()))
     await deaf.send(config(), *(frame(number) for number in range(1, 501)))
     await asyncio.sleep(0.2)
     assert deaf.sent.qsize() > 0  # it is stuck
-    answers = await asyncio.wait_for(Camera(turns=turns).run(config(), frame(1)), 20)
+    answers = await asyncio.wait_for(Camera(permits=permits).run(config(), frame(1)), 20)
     assert [answer.WhichOneof("message") for answer in answers] == ["ready", "result"]
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
