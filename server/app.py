@@ -44,6 +44,7 @@ from server.inference.gpu.runtime import Gpu
 from server.inference.load import Runtime
 from server.inference.standby import Fallback, Standing, Status
 from server.models.probes import Role
+from server.pipeline.allowance import LookAllowance
 from server.pipeline.decoder import DecoderLimits, decoders
 from server.pipeline.enrol import EnrolmentRule, find_weakness
 from server.pipeline.enrolment import Enroller
@@ -408,7 +409,8 @@ def _add_services(late: LateServices, parts: Parts) -> None:
 def _share(parts: Parts, recogniser: Recogniser) -> StreamShare:
     """What all streams share. One frame more than there are threads is let in, so that no thread waits for the next."""
     settings, threads = parts.settings, _frame_threads(parts.settings)
-    sessions = Sessions(recogniser, _session_rule(parts), _observer(parts), parts.frames)
+    allowance = LookAllowance()
+    sessions = Sessions(recogniser, _session_rule(parts), allowance, _observer(parts), parts.frames)
     start_decoder = decoders(
         DecoderLimits(min(settings.max_video_pixels, settings.max_image_pixels), settings.max_packet_s)
     )
@@ -424,6 +426,7 @@ def _share(parts: Parts, recogniser: Recogniser) -> StreamShare:
         open_packets=lambda: PacketPictures(start_decoder, max_bytes=settings.max_image_bytes, clock=time.monotonic_ns),
         permits=Permits(threads + 1, time.monotonic_ns),
         flow=Flow(FlowRule(threads=threads, admitted=threads + 1, credits=settings.frames_at_once + 1)),
+        allowance=allowance,
         draining=parts.streams.draining,
     )
 

@@ -110,23 +110,30 @@ class _Settling:
         """Gives a face to a track unless a close look speaks against it; says whether it did."""
         look = self._looks.get(face)
         seen = track.seen(self._sight.faces.boxes[face], self._sight.at_ns)
-        if look is None:
+        if look is None or track.template is None:
             return self._take(face, track, seen)
-        if track.template is None or track.template.distance(look.embedding) <= self._rule.other_person:
+        if track.template.distance(look.embedding) <= self._rule.other_person:
             return self._take(face, track, seen.looked(look, self._rule))
         if track.estranged + 1 < _ESTRANGED:
             return self._take(face, track, replace(seen, estranged=track.estranged + 1))
         return False
 
     def verified(self, face: int, track: Track) -> bool:
-        """Gives a face to a track only when a close look agrees, or when the track has nothing to lose."""
+        """Gives a face to a track only when a close look agrees, or when neither has been looked at."""
         look = self._looks.get(face)
         seen = track.seen(self._sight.faces.boxes[face], self._sight.at_ns)
-        if track.template is None:
-            return self._take(face, track, seen.looked(look, self._rule) if look else seen)
-        if look is not None and track.template.distance(look.embedding) <= self._rule.same_person:
+        if track.template is None and look is None:
+            return self._take(face, track, seen)
+        if track.template and look and track.template.distance(look.embedding) <= self._rule.same_person:
             return self._take(face, track, seen.looked(look, self._rule))
         return False
+
+    def first_seen(self, face: int, track: Track) -> bool:
+        """The first look at a track's face: the face goes back to a track out of sight that it resembles, if any."""
+        if self.found_again(face):
+            return True
+        seen = track.seen(self._sight.faces.boxes[face], self._sight.at_ns)
+        return self._take(face, track, seen.looked(self._looks[face], self._rule))
 
     def found_again(self, face: int) -> bool:
         """Gives a face to a track that is out of sight and that a close look resembles."""
@@ -158,6 +165,7 @@ def settle(
 
     A face that is certain keeps its track even when one look does not resemble the template (a blur, a profile); that
     look is left out of the template. When the next one doesn't either, somebody else is there and a track begins.
+    A track of which no look was had is nobody's yet: its first look may show that it goes on with one that was lost.
 
     Args:
         claims: one a face, as `claims_of` gave them.
@@ -168,17 +176,29 @@ def settle(
         rule: how faces are followed.
     """
     settling = _Settling(tracks, sight, looks, rule)
-    left: list[int] = []
-    for wanted in (True, False):
-        for face, claim in enumerate(claims):
-            if claim.track is None or claim.certain is not wanted:
-                continue
-            give = settling.continued if wanted else settling.verified
-            if not give(face, tracks[claim.track]):
-                left.append(face)
+    certain, doubtful, nameless = _claimed(claims, tracks, looks)
+    left = [face for face, track in certain if not settling.continued(face, track)]
+    left += [face for face, track in doubtful if not settling.verified(face, track)]
+    left += [face for face, track in nameless if not settling.first_seen(face, track)]
     left += [face for face, claim in enumerate(claims) if claim.track is None]
     for face in left:
         if not settling.found_again(face):
             settling.started(face, next_number)
             next_number += 1
     return Settled(tuple(settling.settled[face] for face in range(len(sight.faces))), next_number)
+
+
+def _claimed(
+    claims: Sequence[Claim], tracks: Sequence[Track], looks: Mapping[int, Look]
+) -> tuple[list[tuple[int, Track]], list[tuple[int, Track]], list[tuple[int, Track]]]:
+    """The faces that claim tracks, with these: certain ones, doubtful ones, and those whose first look this is."""
+    certain: list[tuple[int, Track]] = []
+    doubtful: list[tuple[int, Track]] = []
+    nameless: list[tuple[int, Track]] = []
+    for face, claim in enumerate(claims):
+        if claim.track is None:
+            continue
+        track = tracks[claim.track]
+        first = track.template is None and face in looks
+        (nameless if first else certain if claim.certain else doubtful).append((face, track))
+    return certain, doubtful, nameless

@@ -61,7 +61,8 @@ class Followed:
         """Who it is."""
         verdict = self.track.verdict
         if verdict is None:
-            return Undecided(UndecidedReason.LOW_QUALITY)
+            looked = self.track.tried_ns >= 0
+            return Undecided(UndecidedReason.LOW_QUALITY if looked else UndecidedReason.MORE_FRAMES_NEEDED)
         answer = verdict.answer
         return answer if isinstance(answer, Match) else replace(answer, group=self.group)
 

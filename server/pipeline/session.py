@@ -16,6 +16,7 @@ from server.identity.follow import Claim, Sight, claims_of, joined, settle
 from server.identity.track import Track, TrackRule
 from server.identity.track_template import Look
 from server.identity.verdict import one_each
+from server.pipeline.allowance import LookAllowance
 from server.pipeline.camera_clock import CameraClock
 from server.pipeline.followed import Followed, TrackObserver, report_of
 from server.pipeline.naming import name_faces
@@ -24,7 +25,7 @@ from server.pipeline.rhythm import DetectionPace, Rhythm, Search
 from server.pipeline.turns import Turns
 from server.vision.decode import Picture, decode_for
 from server.vision.likeness import glances, likeness
-from server.vision.quality import at_a_glance
+from server.vision.quality import at_a_glance, remembering
 
 _EVERY_PIXEL = 2**31
 
@@ -76,6 +77,7 @@ class _Frame:
     picture: Picture
     sight: Sight
     glances: NDArray[np.uint8]
+    qualities: Sequence[Quality]
     ticket: Ticket
     times: StageTimes
 
@@ -98,13 +100,22 @@ class CameraSession:
     Args:
         recogniser: models, gallery and rules.
         rule: how frames are worked on.
+        allowance: of close looks, shared by all cameras.
         observer: is told of tracks.
         name: whose frames these are.
     """
 
-    def __init__(self, recogniser: Recogniser, rule: SessionRule, observer: TrackObserver, name: CameraName) -> None:
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        rule: SessionRule,
+        allowance: LookAllowance,
+        observer: TrackObserver,
+        name: CameraName,
+    ) -> None:
         self._recogniser = recogniser
         self._rule = rule
+        self._allowance = allowance
         self._observer = observer
         self._camera = name
         self._turns = Turns()
@@ -202,9 +213,9 @@ class CameraSession:
     def _frame(self, picture: Picture, found: Faces, ticket: Ticket, times: StageTimes) -> _Frame:
         seen = glances(picture.pixels, found)
         faces = found.scaled(picture.reduction)
-        at_sight = at_a_glance(faces, [None] * len(faces), self._recogniser.vision.quality)
-        sight = Sight(faces, tuple(quality.score for quality in at_sight), ticket.at_ns)
-        return _Frame(picture, sight, seen, ticket, times)
+        qualities = at_a_glance(faces, self._recogniser.vision.quality)
+        sight = Sight(faces, tuple(quality.score for quality in qualities), ticket.at_ns)
+        return _Frame(picture, sight, seen, qualities, ticket, times)
 
     def _follow(self, frame: _Frame) -> Mapping[str, int]:
         """Brings the tracks up to a frame's faces; returns how many were embedded, by reason."""
@@ -212,18 +223,14 @@ class CameraSession:
         known = list(self._followed.values())
         tracks = [each.track for each in known]
         claims = claims_of(tracks, sight, lambda t, f: likeness(known[t].glance, frame.glances[f]), rule)
-        claims = self._with_postponed(frame, claims, tracks)
+        claims = self._allowed(self._with_postponed(frame, claims, tracks), sight)
         frame.times.done("track")
         close = self._look_closely(frame, claims)
         settled = settle(claims, tracks, sight, close.looks, self._next_number, rule)
         self._next_number = settled.next_number
-        before = [self._followed.get(track.number) for track in settled.tracks]
-        remembered = at_a_glance(
-            sight.faces, [each.quality if each else None for each in before], self._recogniser.vision.quality
-        )
         for i, track in enumerate(settled.tracks):
             tried = track if claims[i].reason is None else track.tried(sight.scores[i], sight.at_ns)
-            self._keep(frame, i, tried, close, close.qualities.get(i, remembered[i]))
+            self._keep(frame, i, tried, close)
         self._visible = tuple(track.number for track in settled.tracks)
         frame.times.done("track")
         return Counter(claims[i].reason.value for i in close.looks if claims[i].reason)  # type: ignore[union-attr]
@@ -249,6 +256,15 @@ class CameraSession:
         self._whole_next = False
         return joined(claims, tracks, frame.sight, self._rule.track)
 
+    def _allowed(self, claims: tuple[Claim, ...], sight: Sight) -> tuple[Claim, ...]:
+        """The claims without the looks that a busy server leaves out; of equal ones the best faces are looked at."""
+        wanted = sorted((i for i, claim in enumerate(claims) if claim.reason), key=lambda i: -sight.scores[i])
+        urgent = [i for i in wanted if (reason := claims[i].reason) and reason.urgent]
+        patient = [i for i in wanted if i not in urgent]
+        first, second = self._allowance.take(len(urgent), len(patient))
+        allowed = {*urgent[:first], *patient[:second]}
+        return tuple(claim if i in allowed else replace(claim, reason=None) for i, claim in enumerate(claims))
+
     def _look_closely(self, frame: _Frame, claims: Sequence[Claim]) -> _CloseLook:
         wanted = [i for i, claim in enumerate(claims) if claim.reason is not None]
         if not wanted:
@@ -267,9 +283,10 @@ class CameraSession:
         crops = {wanted[k]: analysis.crops[k] for k in legible}
         return _CloseLook(looks, crops, dict(zip(wanted, analysis.qualities, strict=True)))
 
-    def _keep(self, frame: _Frame, i: int, track: Track, close: _CloseLook, quality: Quality) -> None:
+    def _keep(self, frame: _Frame, i: int, track: Track, close: _CloseLook) -> None:
         """Keeps what a frame showed of a track's face."""
         faces, before = frame.sight.faces, self._followed.get(track.number)
+        quality = close.qualities.get(i) or self._quality(frame.qualities[i], before)
         after = Followed(
             track=track,
             started_wall_ns=before.started_wall_ns if before else frame.ticket.wall_ns,
@@ -283,6 +300,9 @@ class CameraSession:
         if i in close.looks and track.template is not None and track.template.holds(close.looks[i]):
             after = after.with_look(close.crops[i], quality)
         self._followed[track.number] = after
+
+    def _quality(self, glance: Quality, before: Followed | None) -> Quality:
+        return remembering(glance, before.quality, self._recogniser.vision.quality) if before else glance
 
     # Naming and telling
 

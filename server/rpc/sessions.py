@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from server.domain import EncodedImage
+from server.pipeline.allowance import LookAllowance
 from server.pipeline.followed import TrackObserver
 from server.pipeline.recognise import Recogniser, Recognition
 from server.pipeline.session import CameraName, CameraSession, SessionRule, Ticket
@@ -82,12 +83,14 @@ class Sessions:
     Attributes:
         recogniser: models, gallery and rules.
         rule: how frames are worked on; None follows nobody.
+        allowance: of close looks.
         observer: is told of tracks.
         executor: runs the work.
     """
 
     recogniser: Recogniser
     rule: SessionRule | None
+    allowance: LookAllowance
     observer: TrackObserver
     executor: Executor
 
@@ -95,4 +98,5 @@ class Sessions:
         """A session for a camera's stream."""
         if self.rule is None:
             return SingleFrames(self.recogniser, camera, self.executor)
-        return FollowingSession(CameraSession(self.recogniser, self.rule, self.observer, camera), self.executor)
+        session = CameraSession(self.recogniser, self.rule, self.allowance, self.observer, camera)
+        return FollowingSession(session, self.executor)

@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.domain import EncodedImage, GalleryName
 from server.errors import FacestreamError, InvalidInputError
+from server.pipeline.allowance import LookAllowance
 from server.pipeline.flow import Advice, Flow
 from server.pipeline.packets import PacketPictures, Pictured
 from server.pipeline.recognise import Recognition
@@ -78,6 +79,7 @@ class StreamShare:
         open_packets: for a camera's packets of video, which it turns into pictures.
         permits: one for each frame that is in work, in equal shares for the cameras.
         flow: what cameras are advised.
+        allowance: of close looks at faces, which frames that need not wait make larger.
         draining: set when the server is about to stop.
     """
 
@@ -86,6 +88,7 @@ class StreamShare:
     open_packets: Callable[[], PacketPictures[Any]]
     permits: Permits
     flow: Flow
+    allowance: LookAllowance
     draining: asyncio.Event
 
 
@@ -331,6 +334,7 @@ class CameraStream:
                 before, answered = self._newest_answered, asyncio.Event()
                 self._newest_answered = answered
                 queue_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
+                self.share.allowance.frame(waited_ns=queue_ns, max_age_ns=opened.max_age_ns)
                 ticket = opened.session.ticket(waiting.frame.captured_at.ToNanoseconds(), waiting.arrived_at_ns)
                 try:
                     recognition = await self._outcome(opened, ticket, waiting.frame.image)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -89,28 +88,31 @@ def assess(faces: Faces, crops: NDArray[np.uint8], scale: QualityScale) -> list[
     ]
 
 
-def at_a_glance(faces: Faces, before: Sequence[Quality | None], scale: QualityScale) -> list[Quality]:
-    """The quality of faces that are followed, without their crops: light and sharpness are those of an earlier look.
+def at_a_glance(faces: Faces, scale: QualityScale) -> list[Quality]:
+    """The quality of faces without their crops: light and sharpness, which only a close look shows, lower no score.
 
     Args:
         faces: N faces in pixels of the image.
-        before: N times what `assess` said of the face at an earlier look; None makes light and sharpness no factors.
         scale: what the score means.
     """
     sizes = np.minimum(faces.boxes[:, 2] - faces.boxes[:, 0], faces.boxes[:, 3] - faces.boxes[:, 1])
+    light = sum(scale.brightness[1:3]) / 2
     return [
-        _quality(
-            size,
-            earlier.sharpness if earlier else math.inf,
-            angles,
-            earlier.brightness if earlier else sum(scale.brightness[1:3]) / 2,
-            score,
-            scale,
-        )
-        for size, angles, score, earlier in zip(
-            sizes.tolist(), poses(faces.landmarks), faces.scores.tolist(), before, strict=True
-        )
+        _quality(size, math.inf, angles, light, score, scale)
+        for size, angles, score in zip(sizes.tolist(), poses(faces.landmarks), faces.scores.tolist(), strict=True)
     ]
+
+
+def remembering(glance: Quality, look: Quality, scale: QualityScale) -> Quality:
+    """The quality of a face that is followed: as it is seen at a glance, in the light and sharpness of its last look.
+
+    Args:
+        glance: what `at_a_glance` says of it now.
+        look: what was said of it after an earlier look.
+        scale: what the score means.
+    """
+    angles = (glance.yaw_deg, glance.pitch_deg, glance.roll_deg)
+    return _quality(glance.size_px, look.sharpness, angles, look.brightness, glance.detection_score, scale)
 
 
 def _one(

@@ -61,7 +61,7 @@ class _UndecidedReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Undec
     UNDECIDED_REASON_LOW_QUALITY: _UndecidedReason.ValueType  # 1
     """The face is too small, too blurred or turned too far for an honest answer."""
     UNDECIDED_REASON_MORE_FRAMES_NEEDED: _UndecidedReason.ValueType  # 2
-    """The track is too young: more frames are needed."""
+    """The face has not been looked at closely yet: the track is too young, or the server is busy."""
 
 class UndecidedReason(_UndecidedReason, metaclass=_UndecidedReasonEnumTypeWrapper):
     """Why the server does not say yet who it is."""
@@ -71,7 +71,7 @@ UNDECIDED_REASON_UNSPECIFIED: UndecidedReason.ValueType  # 0
 UNDECIDED_REASON_LOW_QUALITY: UndecidedReason.ValueType  # 1
 """The face is too small, too blurred or turned too far for an honest answer."""
 UNDECIDED_REASON_MORE_FRAMES_NEEDED: UndecidedReason.ValueType  # 2
-"""The track is too young: more frames are needed."""
+"""The face has not been looked at closely yet: the track is too young, or the server is busy."""
 Global___UndecidedReason: _TypeAlias = UndecidedReason  # noqa: Y015
 
 @_typing.final

@@ -156,6 +156,19 @@ def test_somebody_who_comes_back_elsewhere_is_found_again():
     assert settled_numbers([NEW], [track(1, 100, ADA)], sight(box(600)), {0: look(mixed(ADA, BOB, 0.3))}) == [1]
 
 
+def test_a_track_without_a_look_goes_back_to_the_lost_one_that_its_first_look_resembles():
+    tracks = [track(1, 100), track(2, 500, ADA)]
+    for claim in (CERTAIN, DOUBTFUL):
+        assert settled_numbers([claim], tracks, sight(box(110)), {0: look(mixed(ADA, BOB, 0.3))}) == [2]
+        assert settled_numbers([claim], tracks, sight(box(110)), {0: look(BOB)}) == [1]
+
+
+def test_a_track_without_a_look_never_takes_the_track_of_a_face_that_is_there():
+    tracks = [track(1, 100), track(2, 500, ADA)]
+    claims = [CERTAIN, Claim(1, certain=True, reason=None)]
+    assert settled_numbers(claims, tracks, sight(box(110), box(500)), {0: look(ADA)}) == [1, 2]
+
+
 def test_two_who_changed_places_between_two_frames_are_told_apart():
     claims = [Claim(0, certain=False, reason=LookReason.DOUBTFUL), Claim(1, certain=False, reason=LookReason.DOUBTFUL)]
     tracks = [track(1, 100, ADA), track(2, 400, BOB)]

@@ -26,7 +26,7 @@ def quality(score):
 
 
 def followed():
-    """A face that was seen once and never legible."""
+    """A face that was seen once and not looked at."""
     landmarks = np.asarray([[[120, 125], [140, 125], [130, 140], [122, 160], [138, 160]]], np.float32)
     face = Faces(BOX[None], landmarks, np.ones(1, np.float32))
     return Followed(start(1, BOX, 0), 1000, 1000, np.zeros((40, 40), np.uint8), face, quality(0.5))
@@ -48,7 +48,9 @@ def judged(one, *said, revision=1):
 
 
 def test_without_a_legible_look_nobody_says_who_it_is():
-    assert followed().answer == Undecided(UndecidedReason.LOW_QUALITY)
+    illegible = replace(followed(), track=followed().track.tried(0.5, 0))
+    assert illegible.answer == Undecided(UndecidedReason.LOW_QUALITY)
+    assert followed().answer == Undecided(UndecidedReason.MORE_FRAMES_NEEDED)
     assert followed().who == ""
     assert not followed().needs_judging(5)
 

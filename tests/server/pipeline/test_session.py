@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from server.domain import Codec, EncodedImage, IdentityName, Match, Undecided, UndecidedReason, Unknown
 from server.errors import ImageError, UnavailableError
 from server.identity.track import TrackRule
+from server.pipeline.allowance import AllowanceRule, LookAllowance
 from server.pipeline.followed import NobodyWatches
 from server.pipeline.rhythm import DetectionPace
 from server.pipeline.session import CameraName, CameraSession, SessionRule
@@ -52,9 +53,10 @@ class Diary:
 class Film:
     """Shows frames to a session at the camera's times."""
 
-    def __init__(self, recogniser, rule=RULE, observer=None):
+    def __init__(self, recogniser, rule=RULE, observer=None, allowance=None):
         self.observer = observer or Diary()
-        self.session = CameraSession(recogniser, rule, self.observer, CameraName("door", "s", GALLERY, FAR))
+        allowance = allowance or LookAllowance(AllowanceRule(saved=1e9))
+        self.session = CameraSession(recogniser, rule, allowance, self.observer, CameraName("door", "s", GALLERY, FAR))
         self.at_s = 0.0
 
     def ticket(self, at_s):
@@ -108,6 +110,24 @@ def looks(recognition):
 def by_place(recognition):
     """{middle x of a face: what is said of it}, with x to the nearest painted cell."""
     return {round(x): said for (x, _), said in zip(middles(recognition), recognition.recognised, strict=True)}
+
+
+# ---- a busy server
+
+
+def test_while_frames_wait_faces_are_named_one_after_the_other_the_best_first(recogniser, people):
+    allowance = LookAllowance(AllowanceRule(busy=0.5, saved=1.0, reserve=0.0))
+    film = Film(recogniser, allowance=allowance)
+    crowd = (at(replace(ADA, side=40), 60), at(BOB, 300))
+    said = []
+    for _ in range(5):
+        said.append(film.show(*crowd))
+        allowance.frame(waited_ns=SECOND, max_age_ns=SECOND)
+    assert [looks(each) for each in said] == [1, 0, 1, 0, 0]
+    assert [names(each) for each in said] == [["Bob", None]] * 2 + [["Bob", "Ada"]] * 3
+    assert said[0].recognised[1].answer == Undecided(UndecidedReason.MORE_FRAMES_NEEDED)
+    assert {tuple(tracks(each)) for each in said} == {("s-1", "s-2")}
+    film.session.close()
 
 
 # ---- one person

@@ -11,6 +11,7 @@ from facestream.v1 import image_pb2, recognition_pb2, recognition_pb2_grpc
 
 from server.errors import ExhaustedError, UnavailableError
 from server.identity.track import TrackRule
+from server.pipeline.allowance import LookAllowance
 from server.pipeline.flow import Flow, FlowRule
 from server.pipeline.followed import NobodyWatches
 from server.pipeline.packets import PacketPictures
@@ -42,13 +43,15 @@ def streams(books):
 @pytest.fixture(params=[True, False], ids=["followed", "single frames"])
 def share(request, loaded, galleries, executor, streams):
     rule = SessionRule(TrackRule(same_person=0.5, other_person=1.0), DetectionPace()) if request.param else None
-    sessions = Sessions(recogniser_of(loaded, galleries), rule, NobodyWatches(), executor)
+    allowance = LookAllowance()
+    sessions = Sessions(recogniser_of(loaded, galleries), rule, allowance, NobodyWatches(), executor)
     return StreamShare(
         limits=LIMITS,
         open_session=sessions.open,
         open_packets=lambda: PacketPictures(lambda codec: FakeDecoder(), max_bytes=2**20, clock=time.monotonic_ns),
         permits=Permits(3, time.monotonic_ns),
         flow=Flow(FlowRule(threads=2, admitted=3, credits=3)),
+        allowance=allowance,
         draining=streams.draining,
     )
 

@@ -11,6 +11,7 @@ import pytest
 from server.domain import Codec, EncodedImage, Match
 from server.errors import ImageError, UnavailableError
 from server.identity.track import TrackRule
+from server.pipeline.allowance import LookAllowance
 from server.pipeline.followed import NobodyWatches
 from server.pipeline.rhythm import DetectionPace
 from server.pipeline.session import CameraName, SessionRule
@@ -49,13 +50,15 @@ def named(recognition):
 
 
 def test_a_rule_opens_sessions_that_follow_and_no_rule_sessions_that_do_not(recogniser, executor):
-    assert isinstance(Sessions(recogniser, RULE, NobodyWatches(), executor).open(CAMERA), FollowingSession)
-    assert isinstance(Sessions(recogniser, None, NobodyWatches(), executor).open(CAMERA), SingleFrames)
+    assert isinstance(
+        Sessions(recogniser, RULE, LookAllowance(), NobodyWatches(), executor).open(CAMERA), FollowingSession
+    )
+    assert isinstance(Sessions(recogniser, None, LookAllowance(), NobodyWatches(), executor).open(CAMERA), SingleFrames)
 
 
 @pytest.mark.parametrize("rule", [RULE, None], ids=["followed", "single frames"])
 async def test_either_way_people_are_named_and_a_bad_frame_is_its_own_error(recogniser, executor, rule):
-    session = Sessions(recogniser, rule, NobodyWatches(), executor).open(CAMERA)
+    session = Sessions(recogniser, rule, LookAllowance(), NobodyWatches(), executor).open(CAMERA)
     for number, frame in enumerate([image(ADA), JUNK, image(ADA)]):
         ticket = ticket_at(session, number)
         if frame is JUNK:
@@ -69,7 +72,7 @@ async def test_either_way_people_are_named_and_a_bad_frame_is_its_own_error(reco
 async def test_only_who_is_followed_has_a_track_and_single_frames_embed_every_face(recogniser, executor):
     said = {}
     for rule in (RULE, None):
-        session = Sessions(recogniser, rule, NobodyWatches(), executor).open(CAMERA)
+        session = Sessions(recogniser, rule, LookAllowance(), NobodyWatches(), executor).open(CAMERA)
         said[rule] = [await session.look(ticket_at(session, number), image(ADA)) for number in range(3)]
         session.close()
     assert [face.track for each in said[RULE] for face in each.recognised] == ["s-1"] * 3
@@ -79,7 +82,7 @@ async def test_only_who_is_followed_has_a_track_and_single_frames_embed_every_fa
 
 
 async def test_two_sessions_follow_their_own_faces(recogniser, executor):
-    sessions = Sessions(recogniser, RULE, NobodyWatches(), executor)
+    sessions = Sessions(recogniser, RULE, LookAllowance(), NobodyWatches(), executor)
     door, hall = (sessions.open(CameraName(name, name, GALLERY, FAR)) for name in ("door", "hall"))
     both = await asyncio.gather(*(each.look(ticket_at(each, 0), image(ADA)) for each in (door, hall)))
     assert [each.recognised[0].track for each in both] == ["door-1", "hall-1"]
@@ -87,7 +90,7 @@ async def test_two_sessions_follow_their_own_faces(recogniser, executor):
 
 async def test_a_frame_that_is_cancelled_before_its_work_began_holds_nobody_up(recogniser):
     with ThreadPoolExecutor(1) as pool:
-        session = Sessions(recogniser, RULE, NobodyWatches(), pool).open(CAMERA)
+        session = Sessions(recogniser, RULE, LookAllowance(), NobodyWatches(), pool).open(CAMERA)
         gate = threading.Event()
         pool.submit(gate.wait)
         first = asyncio.create_task(session.look(ticket_at(session, 0), image(ADA)))
@@ -104,7 +107,7 @@ async def test_a_frame_that_is_cancelled_before_its_work_began_holds_nobody_up(r
 async def test_closing_returns_at_once_and_ends_the_tracks_behind_the_frames_in_work(recogniser):
     diary = Diary()
     with ThreadPoolExecutor(1) as pool:
-        session = Sessions(recogniser, RULE, diary, pool).open(CAMERA)
+        session = Sessions(recogniser, RULE, LookAllowance(), diary, pool).open(CAMERA)
         gate = threading.Event()
         pool.submit(gate.wait)
         working = asyncio.create_task(session.look(ticket_at(session, 0), image(ADA)))
@@ -118,7 +121,7 @@ async def test_closing_returns_at_once_and_ends_the_tracks_behind_the_frames_in_
 
 async def test_a_frame_after_the_end_is_refused(recogniser):
     with ThreadPoolExecutor(1) as pool:
-        session = Sessions(recogniser, RULE, NobodyWatches(), pool).open(CAMERA)
+        session = Sessions(recogniser, RULE, LookAllowance(), NobodyWatches(), pool).open(CAMERA)
         session.close()
         with pytest.raises(UnavailableError) as refused:
             await session.look(ticket_at(session, 0), image(ADA))

@@ -17,6 +17,7 @@ from google.rpc import code_pb2, error_details_pb2
 
 from server.domain import Codec, Faces
 from server.errors import ImageError, InvalidInputError
+from server.pipeline.allowance import LookAllowance
 from server.pipeline.flow import Flow, FlowRule
 from server.pipeline.packets import PacketPictures
 from server.pipeline.recognise import Recognition
@@ -84,6 +85,7 @@ class Camera:
                 open_packets=lambda: PacketPictures(lambda codec: decoder, max_bytes=1000, clock=time.monotonic_ns),
                 permits=Permits(permits, time.monotonic_ns) if isinstance(permits, int) else permits,
                 flow=flow or Flow(FlowRule(threads=2, admitted=3, credits=3)),
+                allowance=LookAllowance(),
                 draining=self.draining,
             ),
         )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.domain import Faces
-from server.vision.quality import _FACE_MODEL, QualityScale, assess, at_a_glance, poses
+from server.vision.quality import _FACE_MODEL, QualityScale, assess, at_a_glance, poses, remembering
 
 
 def projected(yaw=0.0, pitch=0.0, roll=0.0, scale=60.0):
@@ -94,13 +94,19 @@ def test_with_the_light_and_sharpness_of_its_crop_a_glance_says_what_a_close_loo
     box = np.asarray([[0, 0, side, side * 1.3]], np.float32)
     faces = Faces(box, projected(yaw=yaw)[None], np.asarray([score], np.float32))
     (close,) = assess(faces, crop[None], QualityScale())
-    assert at_a_glance(faces, [close], QualityScale()) == [close]
+    assert followed(faces, [close]) == [close]
+
+
+def followed(faces, looks):
+    """The faces at a glance, each with what its earlier look showed."""
+    scale = QualityScale()
+    return [remembering(glance, look, scale) for glance, look in zip(at_a_glance(faces, scale), looks, strict=True)]
 
 
 def test_before_any_look_light_and_sharpness_lower_no_score():
     box = np.asarray([[0, 0, 48, 60]], np.float32)
     faces = Faces(box, projected()[None], np.ones(1, np.float32))
-    (glance,) = at_a_glance(faces, [None], QualityScale())
+    (glance,) = at_a_glance(faces, QualityScale())
     (best,) = assess(faces, sharp_crop()[None], QualityScale())
     assert glance.score == best.score == pytest.approx((48 - 16) / (80 - 16))
 
@@ -109,7 +115,7 @@ def test_a_glance_at_a_face_that_turned_and_shrank_since_its_look_scores_lower()
     near = Faces(np.asarray([[0, 0, 90, 90]], np.float32), projected()[None], np.ones(1, np.float32))
     (look,) = assess(near, sharp_crop()[None], QualityScale())
     far = Faces(np.asarray([[0, 0, 40, 40]], np.float32), projected(yaw=50)[None], np.ones(1, np.float32))
-    (glance,) = at_a_glance(far, [look], QualityScale())
+    (glance,) = followed(far, [look])
     assert glance.score < look.score
     assert (glance.sharpness, glance.brightness) == (look.sharpness, look.brightness)
 
@@ -119,6 +125,6 @@ def test_each_face_is_judged_by_its_own_earlier_look():
     faces = Faces(boxes, np.stack([projected()] * 2), np.ones(2, np.float32))
     crops = np.stack([sharp_crop(), cv2.GaussianBlur(sharp_crop(), (0, 0), 5)])
     close = assess(faces, crops, QualityScale())
-    assert at_a_glance(faces, close, QualityScale()) == close
-    assert at_a_glance(faces, close[::-1], QualityScale()) == close[::-1]
-    assert at_a_glance(Faces.none(), [], QualityScale()) == []
+    assert followed(faces, close) == close
+    assert followed(faces, close[::-1]) == close[::-1]
+    assert at_a_glance(Faces.none(), QualityScale()) == []
