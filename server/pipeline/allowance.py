@@ -20,7 +20,8 @@ class AllowanceRule:
         idle: looks for each frame otherwise; more than anybody asks for over some time.
         saved: looks that may be saved up, so that a crowd that comes in is looked at at once.
         reserve: of those, kept for faces of whom nothing is known yet.
-        late: share of the age at which frames are dropped after which a frame has waited long.
+        late: share of the age at which frames are dropped; a camera that waits longer than this for its turn shows that
+            the server is busy. The age of its frame does not: a camera that sends many always has a fresh one.
     """
 
     busy: float = 0.5
@@ -46,8 +47,8 @@ class LookAllowance:
         """A frame is let in.
 
         Args:
-            waited_ns: how long it waited for that.
-            max_age_ns: after how long it would have been dropped.
+            waited_ns: how long its camera waited for that.
+            max_age_ns: the age at which its frames are dropped.
         """
         busy = waited_ns > self._rule.late * max_age_ns
         with self._lock:

@@ -327,14 +327,16 @@ class CameraStream:
 
     async def _take(self, opened: _Opened, slot: NewestFrame[_Frame]) -> None:
         """Waits for its turn among all cameras, and then works on the newest frame that this one has."""
+        asked_ns = self.clock.monotonic_ns()
         async with self.share.permits.held(opened.name.session):
+            waited_ns = self.clock.monotonic_ns() - asked_ns
             waiting, expired = slot.take(at_ns=self.clock.monotonic_ns())
             self._taken.set()
             if waiting is not None:
                 before, answered = self._newest_answered, asyncio.Event()
                 self._newest_answered = answered
                 queue_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
-                self.share.allowance.frame(waited_ns=queue_ns, max_age_ns=opened.max_age_ns)
+                self.share.allowance.frame(waited_ns=waited_ns, max_age_ns=opened.max_age_ns)
                 ticket = opened.session.ticket(waiting.frame.captured_at.ToNanoseconds(), waiting.arrived_at_ns)
                 try:
                     recognition = await self._outcome(opened, ticket, waiting.frame.image)
