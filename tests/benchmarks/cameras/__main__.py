@@ -19,6 +19,7 @@ from tests.benchmarks.cameras import (
     many_cameras,
     memory,
     overload,
+    pace,
     plots,
     throughput,
 )
@@ -32,6 +33,7 @@ SECTIONS: dict[str, Callable[[Size], Measured]] = {
     "batching": batching.measure,
     "identification": identification.measure,
     "many-cameras": many_cameras.measure,
+    "pace": pace.measure,
     "live": live.measure,
     "memory": memory.measure,
 }

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import grpc
-from facestream.v1 import image_pb2, recognition_pb2
+from facestream.v1 import face_pb2, image_pb2, recognition_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _METHOD = "/facestream.v1.RecognitionService/StreamRecognize"
@@ -43,6 +43,11 @@ def frame_message(sequence: int, image: bytes, captured_at_ns: int = 0) -> bytes
     return b"".join((_FRAME, _varint(len(head) + len(image)), head, image))
 
 
+def _corners(face: face_pb2.Face) -> tuple[float, float, float, float]:
+    box = face.box
+    return box.left, box.top, box.left + box.width, box.top + box.height
+
+
 def _varint(number: int) -> bytes:
     parts = bytearray()
     while number > 0x7F:
@@ -53,13 +58,14 @@ def _varint(number: int) -> bytes:
 
 
 class Answer(NamedTuple):
-    """What became of one frame: result, dropped or error; the drop's reason; who was named; how many faces."""
+    """What became of one frame: result, dropped or error; the drop's reason; who was named; how many faces; where."""
 
     kind: str
     at_s: float
     reason: str = ""
     names: tuple[str, ...] = ()
     faces: int = 0
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
 
 
 @dataclass(slots=True)
@@ -116,6 +122,7 @@ class Camera:
         clip_fps: when not 0, frames carry times that are so far apart, whenever they are sent.
         reads: the answers that it gets.
         obeys: sends as many frames as the server gives it credits, when its own limit is on frames in flight.
+        keeps_boxes: of the faces; takes time.
     """
 
     name: str
@@ -129,6 +136,7 @@ class Camera:
     clip_fps: float = 0.0
     reads: bool = True
     obeys: bool = True
+    keeps_boxes: bool = False
     played: Played = field(init=False)
     _room: asyncio.Condition = field(default_factory=asyncio.Condition, init=False)
     _waiting: int = field(default=0, init=False)
@@ -210,6 +218,7 @@ class Camera:
             recognition_pb2.DropReason.Name(message.dropped.reason) if kind == "dropped" else "",
             tuple(face.match.display_name for face in faces if face.HasField("match")),
             len(faces),
+            tuple(map(_corners, faces)) if self.keeps_boxes else (),
         )
 
 
