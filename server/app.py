@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import cast
-from wsgiref.simple_server import WSGIServer
 
 import cv2
 import grpc
@@ -28,7 +26,6 @@ from facestream.v1 import (
     unknown_pb2_grpc,
 )
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
 
 from server.errors import ConflictError, InvalidInputError, ModelError
 from server.identity.cluster_settings import DAY_NS, ClusterSettings
@@ -70,7 +67,8 @@ from server.rpc.stream import StreamClock, StreamLimits, StreamShare
 from server.rpc.unknown import UnknownServicer
 from server.seat import Seat
 from server.settings import Settings
-from server.telemetry import Metrics
+from server.telemetry.exporter import exported
+from server.telemetry.metrics import Metrics
 from server.vision.decode import ImageLimits
 from server.vision.jpeg import jpeg_of
 from server.vision.quality import Legibility
@@ -126,7 +124,7 @@ async def serve(settings: Settings, *, seat: Seat | None = None, ready: Callable
     sys.setswitchinterval(_SWITCH_S)
     cv2.setNumThreads(1)  # frames run beside each other; threads inside one would only fight
     stopping = _stop_signal()
-    metrics = Metrics()
+    metrics = Metrics.registered()
     health, late = Health(_SERVICES), LateServices()
     server = _server(settings, metrics, late, shared_port=seat is not None)
     await health.register(server)
@@ -185,7 +183,7 @@ def _server(settings: Settings, metrics: Metrics, late: LateServices, *, shared_
         ("grpc.so_reuseport", int(shared_port)),
     )
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(metrics)],
+        interceptors=[CallInterceptor(metrics.calls)],
         options=options,
         maximum_concurrent_rpcs=settings.max_streams + _OTHER_CALLS,
     )
@@ -232,10 +230,7 @@ async def _parts(settings: Settings, metrics: Metrics, watch: GpuWatch, seat: Se
         sightings.keeper.start()
         undo.callback(sightings.keeper.stop)
         if seat is None:  # the supervisor shows those of its workers
-            exporter, _ = _start_exporter(settings.metrics_listen, metrics)
-            undo.callback(exporter.server_close)
-            undo.callback(exporter.shutdown)
-            _log.info("metrics on port %d", exporter.server_port, extra={"metrics_port": exporter.server_port})
+            undo.enter_context(exported(settings.metrics_listen, metrics.registry))
         streams = Streams(settings.max_streams, books)
         yield Parts(settings, loaded, galleries, sightings, frames, writes, metrics, streams)
 
@@ -278,7 +273,7 @@ class GpuWatch:
     def told(self, role: Role, status: Status) -> None:
         """What runs a model has changed."""
         for standing in Standing:
-            self._metrics.backends.labels(role.value, standing.value).set(standing is status.standing)
+            self._metrics.networks.gpu_standings.labels(role.value, standing.value).set(standing is status.standing)
         _log.info("%s on %s", role.value, status.name, extra={"why": status.why})
         if status.standing is Standing.LOST and not status.serving:
             self.failed = True
@@ -325,17 +320,6 @@ def load_models(settings: Settings, cores: int, ran: Ran, gpu: GpuChoice | None 
     return loaded
 
 
-def _start_exporter(address: str, metrics: Metrics) -> tuple[WSGIServer, threading.Thread]:
-    host, _, port = address.rpartition(":")
-    try:
-        return start_http_server(int(port), host, metrics.registry)
-    except OSError as error:
-        raise ConflictError(
-            "ADDRESS_UNAVAILABLE",
-            f"can't serve metrics on {address}: {error.strerror}; choose another with --metrics-listen",
-        ) from error
-
-
 def _add_services(late: LateServices, parts: Parts) -> None:
     settings, vision = parts.settings, parts.loaded.vision
     limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
@@ -361,7 +345,7 @@ def _add_services(late: LateServices, parts: Parts) -> None:
         streams=parts.streams,
         share=_share(parts, recogniser),
         clock=StreamClock(time.monotonic_ns, time.time_ns),
-        metrics=parts.metrics,
+        metrics=parts.metrics.frames,
     )
     gallery = GalleryServicer(
         galleries=parts.galleries,
@@ -369,7 +353,7 @@ def _add_services(late: LateServices, parts: Parts) -> None:
         recogniser=recogniser,
         executor=parts.writes,
         target_far=settings.target_far,
-        metrics=parts.metrics,
+        metrics=parts.metrics.galleries,
     )
     for name in parts.galleries.names():
         gallery.count_people(name)

@@ -19,7 +19,7 @@ from server.pipeline.verify import embed_image, verify
 from server.rpc import wire
 from server.rpc.books import ServerBooks
 from server.rpc.stream import CameraStream, StreamClock, StreamShare
-from server.telemetry import Metrics
+from server.telemetry.metrics import FrameMetrics
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         streams: Streams,
         share: StreamShare,
         clock: StreamClock,
-        metrics: Metrics,
+        metrics: FrameMetrics,
     ) -> None:
         self._recogniser = recogniser
         self._executor = executor

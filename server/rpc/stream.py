@@ -24,7 +24,7 @@ from server.rpc import wire
 from server.rpc.interceptors import unexpected
 from server.rpc.sessions import FrameSession
 from server.rpc.status import status_of
-from server.telemetry import Metrics
+from server.telemetry.metrics import FrameMetrics
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class CameraStream:
 
     write: Callable[[Response], Awaitable[None]]
     clock: StreamClock
-    metrics: Metrics
+    metrics: FrameMetrics
     share: StreamShare
     _outbox: asyncio.Queue[Response | None] = field(default_factory=lambda: asyncio.Queue(_OUTBOX), init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -370,21 +370,21 @@ class CameraStream:
             return unexpected("StreamRecognize", error)
 
     def _count(self, recognition: Recognition, queue_ns: int, total_ns: int) -> None:
-        self.metrics.frames.labels("result").inc()
+        self.metrics.answered.labels("result").inc()
         for stage, spent_ns in {**recognition.spent_ns, "queue": queue_ns, "total": total_ns}.items():
             self.metrics.stages.labels(stage).observe(spent_ns / 1e9)
         for face in recognition.recognised:
             self.metrics.faces.labels(type(face.answer).__name__.lower()).inc()
         for reason, looks in recognition.looks.items():
-            self.metrics.looks.labels(reason).inc(looks)
+            self.metrics.embedded.labels(reason).inc(looks)
 
     async def _answer_error(self, sequence: int, captured_at: Timestamp, error: FacestreamError) -> None:
-        self.metrics.frames.labels("error").inc()
+        self.metrics.answered.labels("error").inc()
         await self._outbox.put(Response(sequence=sequence, captured_at=captured_at, error=status_of(error)))
 
     async def _answer_dropped(self, frame: _Frame, reason: DropReason) -> None:
-        self.metrics.frames.labels("dropped").inc()
-        self.metrics.drops.labels(reason.value).inc()
+        self.metrics.answered.labels("dropped").inc()
+        self.metrics.dropped.labels(reason.value).inc()
         await self._outbox.put(
             Response(sequence=frame.sequence, captured_at=frame.captured_at, dropped=wire.dropped_message(reason))
         )

@@ -17,7 +17,7 @@ from server.inference.standby import Standing, Status
 from server.models.probes import Role
 from server.rpc.health import Health
 from server.settings import load_settings
-from server.telemetry import Metrics
+from server.telemetry.metrics import Metrics
 from tests.gpu import gpu_is_there
 from tests.painted import EMBEDDER, PAINTED_FLAGS, write_painted_models
 
@@ -144,7 +144,7 @@ class WatchedHealth(Health):
 
 
 async def test_metrics_follow_a_model_to_its_gpu_and_back():
-    metrics, health = Metrics(), WatchedHealth()
+    metrics, health = Metrics.registered(), WatchedHealth()
     watch = GpuWatch(metrics, health)
     for standing in (Standing.PREPARING, Standing.LIVE, Standing.LOST):
         serving = "tensorrt-sm86-f16" if standing is Standing.LIVE else "openvino-cpu-f32"
@@ -157,7 +157,7 @@ async def test_metrics_follow_a_model_to_its_gpu_and_back():
 
 async def test_health_says_not_serving_when_nothing_runs_a_model_any_more():
     health = WatchedHealth()
-    watch = GpuWatch(Metrics(), health)
+    watch = GpuWatch(Metrics.registered(), health)
     await asyncio.to_thread(
         watch.told, Role.DETECTOR, Status(Standing.LOST, "tensorrt-sm86-f16", "", "fell off the bus")
     )

@@ -26,7 +26,7 @@ async def stub(loaded, galleries, executor, metrics):
         recogniser=recogniser_of(loaded, galleries),
         executor=executor,
         target_far=FAR,
-        metrics=metrics,
+        metrics=metrics.galleries,
     )
     async with served(
         lambda server: gallery_pb2_grpc.add_GalleryServiceServicer_to_server(servicer, server), metrics

@@ -22,7 +22,7 @@ from server.pipeline.packets import PacketPictures
 from server.pipeline.recognise import Recognition
 from server.pipeline.session import Ticket
 from server.rpc.stream import CameraStream, StreamClock, StreamLimits, StreamShare
-from server.telemetry import Metrics
+from server.telemetry.metrics import Metrics
 from tests.server.pipeline.fake_decoder import DELTA, KEY, FakeDecoder
 
 NOBODY = Recognition(64, 48, Faces.none(), (), 7, {"decode": 1, "detect": 2, "align": 3, "embed": 4, "match": 5}, {})
@@ -71,12 +71,12 @@ class Camera:
     ):
         self.sent, self.draining = asyncio.Queue(), asyncio.Event()
         self.answers, self.advice = [], []
-        self.metrics = Metrics()
+        self.metrics = Metrics.registered()
         self.session = ScriptedSession(recognise or self.see_nobody)
         self.stream = CameraStream(
             write=write or self.keep,
             clock=StreamClock(clock, lambda: 123_000_000_456),
-            metrics=self.metrics,
+            metrics=self.metrics.frames,
             share=StreamShare(
                 limits=limits,
                 open_session=self.open,
