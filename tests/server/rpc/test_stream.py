@@ -21,6 +21,7 @@ from server.pipeline.flow import Flow, FlowRule
 from server.pipeline.packets import PacketPictures
 from server.pipeline.recognise import Recognition
 from server.pipeline.session import Ticket
+from server.rpc.outbox import Outbox
 from server.rpc.stream import CameraStream, StreamClock, StreamLimits, StreamShare
 from server.telemetry.metrics import Metrics
 from tests.server.pipeline.fake_decoder import DELTA, KEY, FakeDecoder
@@ -74,9 +75,8 @@ class Camera:
         self.metrics = Metrics.registered()
         self.session = ScriptedSession(recognise or self.see_nobody)
         self.stream = CameraStream(
-            write=write or self.keep,
+            outbox=Outbox(write or self.keep, self.metrics.frames),
             clock=StreamClock(clock, lambda: 123_000_000_456),
-            metrics=self.metrics.frames,
             share=StreamShare(
                 limits=limits,
                 open_session=self.open,
