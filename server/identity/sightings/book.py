@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-import numpy as np
-
 from server.domain import (
     Embeddings,
     GalleryName,
@@ -34,7 +32,6 @@ from server.identity.sightings.naming import Naming, name_unknown
 from server.identity.sightings.orders import Order
 from server.identity.sightings.recording import TrackRecord
 from server.identity.sightings.records import (
-    NearSighting,
     Operation,
     OperationPage,
     OperationReceipt,
@@ -51,6 +48,7 @@ from server.identity.sightings.records import (
 )
 from server.identity.sightings.rejecting import reject_match
 from server.identity.sightings.retention import RetentionPolicy
+from server.identity.sightings.searching import search
 from server.identity.sightings.tracks import Recorded, Tracks
 from server.identity.sightings.undoing import undo
 from server.identity.sightings.watching import Watch, Watches
@@ -309,23 +307,15 @@ class Sightings:
             limit: sightings per face, at least 1.
             include_identified: also those that show somebody enrolled.
         """
-        best: list[list[tuple[float, int]]] = [[] for _ in embeddings]
-        searched = 0
-        fingerprint = self._fingerprint
         with self._store.reading() as db:
-            for block in reads.templates(db, gallery, fingerprint, include_identified=include_identified):
-                searched += len(block.keys)
-                for near, query in zip(best, embeddings, strict=True):
-                    difference = block.vectors - query
-                    distances = np.vecdot(difference, difference)
-                    near += zip(distances.tolist(), block.keys.tolist(), strict=True)
-                    near.sort()
-                    del near[limit:]
-            count = reads.people_count(db, gallery, fingerprint, include_identified=include_identified)
-            keys = sorted({key for near in best for _, key in near})
-            shown = {seen.key: seen for seen in reads.sightings_by_key(db, gallery, keys)}
-        candidates = tuple(tuple(NearSighting(shown[key], distance) for distance, key in near) for near in best)
-        return SightingSearch(candidates, count, searched)
+            return search(
+                db,
+                gallery,
+                embeddings,
+                fingerprint=self._fingerprint,
+                limit=limit,
+                include_identified=include_identified,
+            )
 
     def unknowns_page(
         self, gallery: GalleryName, states: Sequence[UnknownState], *, page_size: int = 0, page_token: str = ""
