@@ -369,7 +369,7 @@ class Galleries:
 
         Args:
             gallery: where; one without anybody is healthy.
-            rule_for: what counts as trouble among so many people.
+            rule_for: what counts as trouble among so many templates.
 
         Raises:
             FingerprintError: when the gallery holds embeddings of other models.
@@ -382,7 +382,7 @@ class Galleries:
         check_fingerprint(gallery, view.fingerprint, self.fingerprint)
         with self._store.reading() as db:
             qualities = reads.qualities(db, live.key)
-        found = check(view.index, qualities, rule_for(view.roster.count))
+        found = check(view.index, qualities, rule_for(len(view.index)))
         keys = {key for finding in found.findings for key in (finding.owner, finding.other) if key}
         people = {key: view.roster[key] for key in keys}
         names = {key: (gallery.identity(who.identity_id), who.display_name) for key, who in people.items()}
