@@ -128,7 +128,7 @@ class NoUsablePhotoError(RefusedError):
     """
 
     def __init__(self, message: str, *, cause: Cause, photos: Sequence[PhotoOutcome]) -> None:
-        super().__init__(message, "take sharp, well lit photographs that show one face from the front", cause=cause)
+        super().__init__(message, cause=cause)  # no hint: each photograph's reason says what is wanted
         self.photos = tuple(photos)
 
 

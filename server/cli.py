@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from server.errors import FacestreamError, InvalidInputError
 from server.settings import load_settings
-from server.telemetry import set_up_logging
+from server.telemetry.logs import set_up_logging
 
 _FAILED, _USAGE = 1, 2
 

@@ -24,13 +24,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from server.errors import ConflictError
 from server.identity.directory import DataDirectory
 from server.seat import Seat
 from server.settings import Settings
+from server.telemetry.exporter import exported
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ async def supervise(settings: Settings) -> None:
         undo.callback(directory.release)
         reserved = undo.enter_context(_reserved(settings.listen))
         samples = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="facestream-metrics-")))
-        _export(settings.metrics_listen, samples, undo)
+        undo.enter_context(exported(settings.metrics_listen, _sum_of(samples)))
         host, port = settings.listen.rpartition(":")[0], reserved.getsockname()[1]
         group = _Group(settings, f"{host}:{port}", directory.handle, samples, stopping)
         await group.run(lambda: _log.info("listening on %s:%d", host, port, extra={"port": port}))
@@ -89,21 +90,11 @@ def _reserved(address: str) -> socket.socket:
     return shared
 
 
-def _export(address: str, samples: Path, undo: ExitStack) -> None:
-    """Serves the workers' metrics, added up."""
+def _sum_of(samples: Path) -> CollectorRegistry:
+    """The workers' metrics, added up."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(samples))  # type: ignore[no-untyped-call]
-    host, _, port = address.rpartition(":")
-    try:
-        exporter, _ = start_http_server(int(port), host, registry)
-    except OSError as error:
-        raise ConflictError(
-            "ADDRESS_UNAVAILABLE",
-            f"can't serve metrics on {address}: {error.strerror}; choose another with --metrics-listen",
-        ) from error
-    undo.callback(exporter.server_close)
-    undo.callback(exporter.shutdown)
-    _log.info("metrics on port %d", exporter.server_port, extra={"metrics_port": exporter.server_port})
+    return registry
 
 
 class _Group:

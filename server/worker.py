@@ -16,7 +16,7 @@ import threading
 from server.errors import FacestreamError
 from server.seat import Seat
 from server.settings import Settings
-from server.telemetry import set_up_logging
+from server.telemetry.logs import set_up_logging
 
 READY = b"ready\n"
 """What a worker says once it serves."""

@@ -32,7 +32,6 @@ from clients.window import Window
 _DESCRIPTION = 60
 """Letters of the people in view beside the progress bar."""
 
-
 _LATENCIES = 10_000
 """The latest answers that count for the latency: a camera may run for months."""
 

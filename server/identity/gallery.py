@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
-
-import apsw
 
 from server.domain import Embeddings, GalleryName, IdentityName
 from server.identity import reads, requests, writes
@@ -26,20 +21,15 @@ from server.identity.admission import (
     check_time,
     name_to_enrol,
 )
-from server.identity.catch_up import Follower, OtherHistoryError, changes_behind
-from server.identity.change import GalleryChange, StoreChange
 from server.identity.directory import DataDirectory, Membership
 from server.identity.display_name import check_display_name, folded
 from server.identity.doctor import CheckRule, check
-from server.identity.folder import Folder
-from server.identity.group_commit import Answer, GroupCommit, Outcome
 from server.identity.hnsw import HnswIndex
 from server.identity.index import BruteForceIndex
 from server.identity.index_settings import IndexSettings
-from server.identity.live import LiveGallery
+from server.identity.live_galleries import LiveGalleries
 from server.identity.loading import Loader
 from server.identity.page_token import key_of, token_for
-from server.identity.reads import GalleryRow
 from server.identity.records import (
     UNSTAMPED,
     BulkReceipt,
@@ -58,13 +48,11 @@ from server.identity.records import (
     RequestStamp,
 )
 from server.identity.requests import Replay
-from server.identity.sightings.records import SightingChange
+from server.identity.shared_store import SharedStore
 from server.identity.snapshot import snapshot_directory
 from server.identity.store import Store
 from server.identity.vectors import check_embeddings
 from server.identity.writes import Enrolment
-
-_logger = logging.getLogger(__name__)
 
 _BULK: Final = 1_000
 """People in one transaction of `enrol_many`."""
@@ -80,19 +68,12 @@ class Galleries:
     each takes in what the others wrote within a fraction of a second; what it wrote itself it sees at once.
     """
 
-    def __init__(
-        self, directory: DataDirectory, store: Store, loader: Loader, *, membership: Membership = Membership.ALONE
-    ) -> None:
+    def __init__(self, directory: DataDirectory, store: SharedStore, loader: Loader, live: LiveGalleries) -> None:
         self._directory = directory
         self._store = store
         self._loader = loader
-        self._live: dict[GalleryName, LiveGallery] = {}
-        self._folder = Folder()
-        self._writer: GroupCommit[StoreChange] = GroupCommit(store, self._publish)
+        self._live = live
         self._closed = False
-        self._taking_in = threading.Lock()
-        self._follower = Follower(self._catch_up) if membership is not Membership.ALONE else None
-        self._listeners: list[Callable[[Sequence[SightingChange]], None]] = []
 
     @staticmethod
     def open(
@@ -122,8 +103,8 @@ class Galleries:
             directory, membership = joined or (DataDirectory.hold(data_dir), Membership.ALONE)
             undo.callback(directory.release)
             follows = membership is Membership.FOLLOWER
-            store = Store.open(data_dir / "gallery.sqlite3", vfs=vfs, prepared=follows)
-            undo.callback(store.close)
+            opened = Store.open(data_dir / "gallery.sqlite3", vfs=vfs, prepared=follows)
+            undo.callback(opened.close)
             loader = Loader(
                 fingerprint=fingerprint,
                 dimension=dimension,
@@ -131,21 +112,13 @@ class Galleries:
                 snapshots=snapshot_directory(data_dir),
                 keeps_snapshots=not follows,
             )
-            galleries = Galleries(directory, store, loader, membership=membership)
-            galleries._start()
+            store = SharedStore(opened)
+            live = LiveGalleries(store, loader, follows=membership is not Membership.ALONE)
+            live.load()
+            store.start()
+            live.start()
             undo.pop_all()
-        return galleries
-
-    def _start(self) -> None:
-        with self._store.reading() as db:
-            for row in reads.galleries(db):
-                self._live[row.name] = self._loader.load(db, row)
-        self._writer.start()
-        self._folder.start()
-        for gallery in self._live.values():
-            self._folder.look_at(gallery)
-        if self._follower is not None:
-            self._follower.start()
+        return Galleries(directory, store, loader, live)
 
     def close(self) -> None:
         """Finishes the writes that wait, ends the threads and gives the data directory back."""
@@ -153,64 +126,15 @@ class Galleries:
             return
         self._closed = True
         try:
-            if self._follower is not None:
-                self._follower.stop()
-            self._writer.stop()
-            self._folder.stop()
+            self._live.stop()
             self._store.close()
         finally:
             self._directory.release()
 
-    def _publish(self, changes: Sequence[StoreChange]) -> None:
-        by_gallery: dict[GalleryName, list[GalleryChange]] = {}
-        for change in changes:
-            if isinstance(change, GalleryChange):
-                by_gallery.setdefault(change.gallery, []).append(change)
-        with self._taking_in:
-            for name, its in by_gallery.items():
-                self._take_in(name, its)
-        seen = [change for change in changes if isinstance(change, SightingChange)]
-        if seen:
-            for listener in self._listeners:
-                listener(seen)
-
-    def _take_in(self, name: GalleryName, changes: Sequence[GalleryChange]) -> None:
-        """Applies changes of this process, with those of other processes between them if there are any."""
-        live = self._live.get(name) or self._loader.new(name, changes[0].gallery_key)
-        if live.view.revision + 1 == changes[0].revision and len(changes) == changes[-1].revision - live.view.revision:
-            live.apply(changes)
-            self._live[name] = live
-            self._folder.look_at(live)
-        else:
-            with self._store.reading() as db:
-                self._bring_up(db)
-
-    def _catch_up(self) -> None:
-        """Takes in what other processes wrote."""
-        with self._taking_in, self._store.reading() as db:
-            self._bring_up(db)
-
-    def _bring_up(self, db: apsw.Connection) -> None:
-        for row in reads.galleries(db):
-            live = self._live.get(row.name)
-            if live is None:
-                self._live[row.name] = live = self._loader.load(db, row)
-            elif live.view.revision != row.revision:
-                try:
-                    live.apply(self._behind(db, row, live))
-                except OtherHistoryError as error:
-                    _logger.warning("gallery loaded anew", extra={"cause": str(error)})
-                    self._live[row.name] = live = self._loader.load(db, row)
-            else:
-                continue
-            self._folder.look_at(live)
-
-    def _behind(self, db: apsw.Connection, row: GalleryRow, live: LiveGallery) -> list[GalleryChange]:
-        return changes_behind(
-            db, row, live.view, fingerprint=self._loader.fingerprint, dimension=self._loader.dimension
-        )
-
-    # For those who keep more in the same store
+    @property
+    def store(self) -> SharedStore:
+        """Where the galleries are kept, for those who keep more beside them."""
+        return self._store
 
     @property
     def fingerprint(self) -> str:
@@ -221,22 +145,6 @@ class Galleries:
     def dimension(self) -> int:
         """Of the server's embeddings."""
         return self._loader.dimension
-
-    def write(self, job: Callable[[apsw.Connection], Outcome[Answer, StoreChange]]) -> Answer:
-        """Runs a write and waits until it is durable and published (`GroupCommit.submit`)."""
-        return self._writer.submit(job)
-
-    def post(self, job: Callable[[apsw.Connection], Outcome[Answer, StoreChange]]) -> Future[Answer]:
-        """Runs a write without waiting for it (`GroupCommit.post`)."""
-        return self._writer.post(job)
-
-    def reading(self) -> AbstractContextManager[apsw.Connection]:
-        """A connection that sees one state of the store (`Store.reading`)."""
-        return self._store.reading()
-
-    def listen(self, listener: Callable[[Sequence[SightingChange]], None]) -> None:
-        """Has changes of sightings and groups told to a function, on the writing thread, once they are durable."""
-        self._listeners.append(listener)
 
     # Writes
 
@@ -272,12 +180,12 @@ class Galleries:
             gallery=gallery,
             identity=identity,
             display_name=name_to_enrol(gallery, identity, display_name),
-            templates=check_templates(templates, self._loader.dimension),
-            fingerprint=self._loader.fingerprint,
+            templates=check_templates(templates, self.dimension),
+            fingerprint=self.fingerprint,
             request=request,
             at_ns=check_time(at_ns),
         )
-        return self._writer.submit(lambda db: writes.enrol(db, order))
+        return self._store.write(lambda db: writes.enrol(db, order))
 
     def enrol_many(self, gallery: GalleryName, people: Sequence[NewPerson], *, at_ns: int) -> BulkReceipt:
         """Adds many new people fast, a thousand in a transaction; for imports.
@@ -292,13 +200,13 @@ class Galleries:
             StorageError: as `enrol`.
         """
         when = check_time(at_ns)
-        checked = check_people(people, self._loader.dimension)
+        checked = check_people(people, self.dimension)
         names: list[str] = []
         for start in range(0, len(checked), _BULK):
             some = checked[start : start + _BULK]
-            receipt = self._writer.submit(
+            receipt = self._store.write(
                 lambda db, some=some: writes.enrol_many(  # type: ignore[misc] # bound per round
-                    db, gallery, some, fingerprint=self._loader.fingerprint, at_ns=when
+                    db, gallery, some, fingerprint=self.fingerprint, at_ns=when
                 )
             )
             names += receipt.names
@@ -321,7 +229,7 @@ class Galleries:
             StorageError: as `enrol`.
         """
         checked, when = check_display_name(display_name), check_time(at_ns)
-        return self._writer.submit(lambda db: writes.rename(db, name, checked, request=request, at_ns=when))
+        return self._store.write(lambda db: writes.rename(db, name, checked, request=request, at_ns=when))
 
     def delete(self, name: IdentityName, *, request: RequestStamp = UNSTAMPED, at_ns: int) -> DeletionReceipt:
         """Removes a person and everything that was kept of the person.
@@ -335,13 +243,13 @@ class Galleries:
             StorageError: as `enrol`.
         """
         when = check_time(at_ns)
-        return self._writer.submit(lambda db: writes.delete(db, name, request=request, at_ns=when))
+        return self._store.write(lambda db: writes.delete(db, name, request=request, at_ns=when))
 
     # Reads
 
     def names(self) -> tuple[GalleryName, ...]:
         """Every gallery that has, or had, somebody."""
-        return tuple(self._live)
+        return self._live.names()
 
     def search(self, gallery: GalleryName, embeddings: Embeddings, *, limit: int) -> GallerySearch:
         """The nearest people to each face, whatever the distance; nobody in a gallery that is empty.
@@ -356,12 +264,12 @@ class Galleries:
             InvalidInputError: LIMIT_INVALID.
             FingerprintError: when the gallery holds embeddings of other models.
         """
-        queries = check_embeddings(embeddings, self._loader.dimension, "embeddings")
+        queries = check_embeddings(embeddings, self.dimension, "embeddings")
         wanted = check_limit(limit)
         live = self._live.get(gallery)
         if live is None:
             return GallerySearch(((),) * len(queries), 0, 0, 0)
-        return live.search(queries, wanted, self._loader.fingerprint)
+        return live.search(queries, wanted, self.fingerprint)
 
     def revision(self, gallery: GalleryName) -> int:
         """The revision that a search would rest on now; 0 for a gallery that never had anybody."""
@@ -461,20 +369,20 @@ class Galleries:
 
         Args:
             gallery: where; one without anybody is healthy.
-            rule_for: what counts as trouble among so many people.
+            rule_for: what counts as trouble among so many templates.
 
         Raises:
             FingerprintError: when the gallery holds embeddings of other models.
         """
         live = self._live.get(gallery)
         if live is None:
-            empty = BruteForceIndex.empty(self._loader.dimension)
+            empty = BruteForceIndex.empty(self.dimension)
             return GalleryCheck(check(empty, {}, rule_for(0)), {}, 0)
         view = live.view
-        check_fingerprint(gallery, view.fingerprint, self._loader.fingerprint)
+        check_fingerprint(gallery, view.fingerprint, self.fingerprint)
         with self._store.reading() as db:
             qualities = reads.qualities(db, live.key)
-        found = check(view.index, qualities, rule_for(view.roster.count))
+        found = check(view.index, qualities, rule_for(len(view.index)))
         keys = {key for finding in found.findings for key in (finding.owner, finding.other) if key}
         people = {key: view.roster[key] for key in keys}
         names = {key: (gallery.identity(who.identity_id), who.display_name) for key, who in people.items()}
@@ -483,4 +391,4 @@ class Galleries:
     def settle(self, timeout_s: float) -> bool:
         """Waits until every index is folded and what was deleted has left the files; False when that takes longer."""
         deadline = time.monotonic() + timeout_s
-        return self._folder.settled(timeout_s) and self._writer.erased(deadline - time.monotonic())
+        return self._live.folded(timeout_s) and self._store.erased(deadline - time.monotonic())

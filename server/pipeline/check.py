@@ -42,29 +42,29 @@ def check_gallery(galleries: Galleries, rule: RecognitionRule, gallery: GalleryN
     Raises:
         FingerprintError: the gallery holds embeddings of other models.
     """
-    people = 0
+    templates = 0
 
     def rule_for(count: int) -> CheckRule:
-        nonlocal people
-        people = count
+        nonlocal templates
+        templates = count
         return CheckRule(rule.threshold(_DUPLICATE_SHARE * far, count), rule.threshold(far, count), far)
 
     found = galleries.check(gallery, rule_for)
     checkup = found.checkup
     if checkup.advised_threshold >= checkup.threshold:
         return Advice(found, None)
-    return Advice(found, far_at(rule, checkup.advised_threshold, people, at_most=far))
+    return Advice(found, far_at(rule, checkup.advised_threshold, templates, at_most=far))
 
 
-def far_at(rule: RecognitionRule, threshold: float, people: int, *, at_most: float) -> float:
-    """The largest false accept rate, of one face against so many people, whose threshold is at most this one.
+def far_at(rule: RecognitionRule, threshold: float, templates: int, *, at_most: float) -> float:
+    """The largest false accept rate, of one face against so many templates, whose threshold is at most this one.
 
     Bisection over the logarithm: the threshold grows with the rate.
     """
     low, high = math.log(_STRICTEST_FAR), math.log(at_most)
     for _ in range(40):
         middle = (low + high) / 2
-        if rule.threshold(math.exp(middle), people) <= threshold:
+        if rule.threshold(math.exp(middle), templates) <= threshold:
             low = middle
         else:
             high = middle

@@ -169,7 +169,10 @@ def _nearest_other(candidates: Sequence[Candidate], identity: IdentityName | Non
 def _nothing_usable(photos: Sequence[JudgedPhoto]) -> EnrolmentError:
     reasons = "; ".join(f"{photo.source or f'photo {i + 1}'}: {photo.message}" for i, photo in enumerate(photos))
     metadata = {f"photo_{i}": photo.refusal.name for i, photo in enumerate(photos) if photo.refusal}
-    message = f"none of the {len(photos)} photographs can be used: {reasons}"
+    nothing = (
+        "the photograph can't be used" if len(photos) == 1 else f"none of the {len(photos)} photographs can be used"
+    )
+    message = f"{nothing}: {reasons}"
     return EnrolmentError("NO_USABLE_PHOTO", message, metadata=metadata)
 
 

@@ -173,11 +173,6 @@ class CameraSession:
             for number in list(self._followed):
                 self._end(number)
 
-    @property
-    def following(self) -> int:
-        """How many faces are followed now."""
-        return len(self._followed)
-
     def _recognition(
         self, picture: Picture, found: Faces | None, search: Search, ticket: Ticket, times: StageTimes
     ) -> Recognition:

@@ -14,7 +14,7 @@ from facestream.v1 import server_pb2
 from server.recent import PERIOD_NS, Recent
 from server.rpc import wire
 from server.rpc.camera_book import STAGES, CameraBook, Tap, percentile
-from server.telemetry import Metrics
+from server.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class ServerBooks:
         self._stages: Recent[Mapping[str, int]] = Recent(self._started_ns)
         self._networks: dict[str, _NetworkBook] = {}
         self._lock = threading.Lock()
-        metrics.tracks.set_function(lambda: sum(book.track_count for book in list(self._cameras.values())))
+        metrics.frames.tracks.set_function(lambda: sum(book.track_count for book in list(self._cameras.values())))
 
     @contextmanager
     def camera(self) -> Iterator[Tap]:
@@ -60,13 +60,13 @@ class ServerBooks:
         book = CameraBook(self._now_ns())
         self._cameras[id(book)] = book
         try:
-            yield Tap(book, self._now_ns, self._metrics.received.inc, self._timed)
+            yield Tap(book, self._now_ns, self._metrics.frames.received.inc, self._timed)
         finally:
             del self._cameras[id(book)]
 
     def _timed(self, spent_ns: Mapping[str, int]) -> None:
         self._stages.add(spent_ns, at_ns=self._now_ns())
-        self._metrics.stages.labels("answer").observe(spent_ns["answer"] / 1e9)
+        self._metrics.frames.stages.labels("answer").observe(spent_ns["answer"] / 1e9)
 
     def ran(self, network: str, images: int, spent_ns: int) -> None:
         """Books a batch that a network ran."""
@@ -75,8 +75,8 @@ class ServerBooks:
             book.batches += 1
             book.images += images
         book.runs.add(Run(images, spent_ns), at_ns=self._now_ns())
-        self._metrics.batch_images.labels(network).observe(images)
-        self._metrics.batch_seconds.labels(network).observe(spent_ns / 1e9)
+        self._metrics.networks.batch_images.labels(network).observe(images)
+        self._metrics.networks.batch_seconds.labels(network).observe(spent_ns / 1e9)
 
     def statistics(self) -> server_pb2.GetServerStatisticsResponse:
         """The books as a message."""

@@ -23,7 +23,7 @@ from server.pipeline.search import search_image
 from server.rpc import wire
 from server.rpc.stamps import request_id_from, stamp_of
 from server.rpc.wire_check import check_message
-from server.telemetry import Metrics
+from server.telemetry.metrics import GalleryMetrics
 
 T = TypeVar("T")
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -54,7 +54,7 @@ class GalleryServicer(gallery_pb2_grpc.GalleryServiceServicer):
         recogniser: Recogniser,
         executor: Executor,
         target_far: float,
-        metrics: Metrics,
+        metrics: GalleryMetrics,
     ) -> None:
         self._galleries = galleries
         self._enroller = enroller

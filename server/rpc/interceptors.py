@@ -14,7 +14,8 @@ from google.protobuf.message import DecodeError
 
 from server.errors import FacestreamError, InferenceError, InvalidInputError
 from server.rpc.status import code_of, fitting, trailing_metadata
-from server.telemetry import Metrics, request_id
+from server.telemetry.logs import request_id
+from server.telemetry.metrics import CallMetrics
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ async def _checked_all(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps unary-unary, unary-stream and stream-stream methods."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: CallMetrics) -> None:
         self._metrics = metrics
 
     async def intercept_service(
@@ -92,8 +93,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except Exception as error:  # noqa: BLE001 - every error becomes a status
                 await self._fail(method, context, error)
             finally:
-                self._metrics.call_seconds.labels(method).observe(time.monotonic() - started)
-            self._metrics.calls.labels(method, "OK").inc()
+                self._metrics.seconds.labels(method).observe(time.monotonic() - started)
+            self._metrics.finished.labels(method, "OK").inc()
             return answer
 
         return call
@@ -107,7 +108,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await behaviour(checked(asked), context)
             except Exception as error:  # noqa: BLE001 - every error becomes a status
                 await self._fail(method, context, error)
-            self._metrics.calls.labels(method, "OK").inc()
+            self._metrics.finished.labels(method, "OK").inc()
 
         return call
 
@@ -116,7 +117,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise error
         known = error if isinstance(error, FacestreamError) else unexpected(method, error)
         code = code_of(known)
-        self._metrics.calls.labels(method, code.name).inc()
+        self._metrics.finished.labels(method, code.name).inc()
         _log.info("call refused", extra={"method": method, "status": code.name, "reason": known.reason})
         await context.abort(code, fitting(known.message), trailing_metadata(known))
 

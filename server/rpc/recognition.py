@@ -18,8 +18,9 @@ from server.pipeline.recognise import Recogniser, Recognition
 from server.pipeline.verify import embed_image, verify
 from server.rpc import wire
 from server.rpc.books import ServerBooks
+from server.rpc.outbox import Outbox
 from server.rpc.stream import CameraStream, StreamClock, StreamShare
-from server.telemetry import Metrics
+from server.telemetry.metrics import FrameMetrics
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         streams: Streams,
         share: StreamShare,
         clock: StreamClock,
-        metrics: Metrics,
+        metrics: FrameMetrics,
     ) -> None:
         self._recogniser = recogniser
         self._executor = executor
@@ -100,12 +101,8 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         self._metrics.streams.set(self._streams.open)
         try:
             with self._streams.books.camera() as tap:
-                stream = CameraStream(
-                    write=partial(tap.write, partial(_write, context)),
-                    clock=self._clock,
-                    metrics=self._metrics,
-                    share=self._share,
-                )
+                outbox = Outbox(partial(tap.write, partial(_write, context)), self._metrics)
+                stream = CameraStream(outbox=outbox, clock=self._clock, share=self._share)
                 await stream.run(tap.requests(request_iterator))
         finally:
             self._streams.leave()

@@ -1,4 +1,4 @@
-"""One camera's stream: a reader, a worker and a writer around the newest frame."""
+"""One camera's stream: a reader and workers around the newest frame."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,20 +23,16 @@ from server.pipeline.session import CameraName, Ticket
 from server.pipeline.slot import DropReason, NewestFrame, Waiting
 from server.rpc import wire
 from server.rpc.interceptors import unexpected
+from server.rpc.outbox import Outbox, Response
 from server.rpc.permits import Permits
 from server.rpc.sessions import FrameSession
-from server.rpc.status import status_of
-from server.telemetry import Metrics
 
 _log = logging.getLogger(__name__)
 
 _CAMERA = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ADVISE_EVERY_NS = 10**9
-_OUTBOX = 64
-"""Answers that wait for a client to read them. When full, no frame is read: a slow client slows itself only."""
 
 Request = recognition_pb2.StreamRecognizeRequest
-Response = recognition_pb2.StreamRecognizeResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +112,14 @@ class CameraStream:
     """Answers every frame of one stream exactly once.
 
     Attributes:
-        write: sends an answer; returns when the transport took it, raises ConnectionError when the camera is gone.
+        outbox: of this stream alone; takes the answers.
         clock: time.
-        metrics: counted into.
         share: what all streams share.
     """
 
-    write: Callable[[Response], Awaitable[None]]
+    outbox: Outbox
     clock: StreamClock
-    metrics: Metrics
     share: StreamShare
-    _outbox: asyncio.Queue[Response | None] = field(default_factory=lambda: asyncio.Queue(_OUTBOX), init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _taken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _reading: bool = field(default=True, init=False)
@@ -144,8 +137,8 @@ class CameraStream:
         messages = aiter(requests)
         opened = self._open(await self._next(messages))
         now = self.clock.monotonic_ns()
-        await self._outbox.put(self._ready(opened))
-        await self._outbox.put(self._told(self.share.flow.enter(opened.name.session, now), now))
+        await self.outbox.say(self._ready(opened))
+        await self.outbox.say(self._told(self.share.flow.enter(opened.name.session, now), now))
         try:
             failure = await self._serve(messages, opened)
         finally:
@@ -159,14 +152,14 @@ class CameraStream:
     async def _serve(self, messages: AsyncIterator[Request], opened: _Opened) -> FacestreamError | None:
         slot: NewestFrame[_Frame] = NewestFrame(opened.max_age_ns)
         async with asyncio.TaskGroup() as group:
-            writer = group.create_task(self._write_answers())
+            writer = group.create_task(self.outbox.write_all())
             workers = [group.create_task(self._work(opened, slot)) for _ in range(self.share.limits.frames_at_once)]
             failure = await self._read(messages, opened, slot)
             await self._take_held_back(opened, slot)
             self._reading = False
             self._wake.set()
             await asyncio.gather(*workers)
-            await self._outbox.put(None)
+            await self.outbox.close()
             await writer
         return failure
 
@@ -232,7 +225,7 @@ class CameraStream:
         self._advised_ns = now
         advice = self.share.flow.advise(opened.name.session, now)
         if advice != self._advice:
-            await self._outbox.put(self._told(advice, now))
+            await self.outbox.say(self._told(advice, now))
 
     async def _read(
         self, messages: AsyncIterator[Request], opened: _Opened, slot: NewestFrame[_Frame]
@@ -245,7 +238,7 @@ class CameraStream:
                 await asyncio.wait((coming, drained), return_when=asyncio.FIRST_COMPLETED)
                 if not coming.done():
                     coming.cancel()
-                    await self._outbox.put(
+                    await self.outbox.say(
                         Response(drain=recognition_pb2.Drain(grace=wire.duration(self.share.limits.drain_ns)))
                     )
                     return None
@@ -274,7 +267,7 @@ class CameraStream:
             self._check_sequence(sequence)
             frame = _Frame(sequence, captured_at, wire.image_from(message.frame.image, in_stream=True))
         except InvalidInputError as error:
-            await self._answer_error(sequence, captured_at, error)
+            await self.outbox.error(sequence, captured_at, error)
             return
         await self._offer(await opened.packets.take(frame, sequence, frame.image), opened, slot, arrived_ns)
 
@@ -284,12 +277,12 @@ class CameraStream:
         """Puts frames whose pictures are there in the waiting place, one after the other."""
         for frame, image in pictured:
             if isinstance(image, FacestreamError):
-                await self._answer_error(frame.sequence, frame.captured_at, image)
+                await self.outbox.error(frame.sequence, frame.captured_at, image)
                 continue
             superseded = slot.offer(replace(frame, image=image), at_ns=arrived_ns)
             self._wake.set()
             if superseded is not None:
-                await self._answer_dropped(superseded, DropReason.SUPERSEDED)
+                await self.outbox.dropped(superseded.sequence, superseded.captured_at, DropReason.SUPERSEDED)
                 await self._slow_down(opened, image)
 
     async def _slow_down(self, opened: _Opened, image: EncodedImage) -> None:
@@ -345,7 +338,7 @@ class CameraStream:
                     raise
         # nothing is said while others wait for the permit: a camera that reads nothing would hold it for ever
         if expired is not None:
-            await self._answer_dropped(expired, DropReason.TOO_OLD)
+            await self.outbox.dropped(expired.sequence, expired.captured_at, DropReason.TOO_OLD)
         if waiting is None:
             return
         try:
@@ -361,13 +354,11 @@ class CameraStream:
     ) -> None:
         frame = waiting.frame
         if isinstance(recognition, FacestreamError):
-            await self._answer_error(frame.sequence, frame.captured_at, recognition)
+            await self.outbox.error(frame.sequence, frame.captured_at, recognition)
             return
         total_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
         self.share.flow.cost(sum(recognition.spent_ns.values()) / 1e9)
-        self._count(recognition, queue_ns, total_ns)
-        result = wire.result_message(recognition, queue_ns=queue_ns, total_ns=total_ns)
-        await self._outbox.put(Response(sequence=frame.sequence, captured_at=frame.captured_at, result=result))
+        await self.outbox.result(frame.sequence, frame.captured_at, recognition, queue_ns=queue_ns, total_ns=total_ns)
 
     async def _outcome(self, opened: _Opened, ticket: Ticket, image: EncodedImage) -> Recognition | FacestreamError:
         try:
@@ -376,33 +367,3 @@ class CameraStream:
             return error
         except Exception as error:  # noqa: BLE001 - one frame's fault must not end the stream
             return unexpected("StreamRecognize", error)
-
-    def _count(self, recognition: Recognition, queue_ns: int, total_ns: int) -> None:
-        self.metrics.frames.labels("result").inc()
-        for stage, spent_ns in {**recognition.spent_ns, "queue": queue_ns, "total": total_ns}.items():
-            self.metrics.stages.labels(stage).observe(spent_ns / 1e9)
-        for face in recognition.recognised:
-            self.metrics.faces.labels(type(face.answer).__name__.lower()).inc()
-        for reason, looks in recognition.looks.items():
-            self.metrics.looks.labels(reason).inc(looks)
-
-    async def _answer_error(self, sequence: int, captured_at: Timestamp, error: FacestreamError) -> None:
-        self.metrics.frames.labels("error").inc()
-        await self._outbox.put(Response(sequence=sequence, captured_at=captured_at, error=status_of(error)))
-
-    async def _answer_dropped(self, frame: _Frame, reason: DropReason) -> None:
-        self.metrics.frames.labels("dropped").inc()
-        self.metrics.drops.labels(reason.value).inc()
-        await self._outbox.put(
-            Response(sequence=frame.sequence, captured_at=frame.captured_at, dropped=wire.dropped_message(reason))
-        )
-
-    async def _write_answers(self) -> None:
-        while (response := await self._outbox.get()) is not None:
-            try:
-                await self.write(response)
-            except ConnectionError:
-                _log.info("camera gone")
-                break
-        while response is not None:  # nobody hears these, and nobody may wait for room to say them
-            response = await self._outbox.get()

@@ -60,7 +60,7 @@ class System:
     def _observed(self, report: TrackReport) -> tuple[str, Row | None]:
         self._sightings.observe(report)
         self._hall.settle()
-        with self._galleries.reading() as db:
+        with self._galleries.store.reading() as db:
             keys = [key for (key,) in db.execute("SELECT sighting_key FROM sightings WHERE track = ?", (report.track,))]
         rows = [_row(seen) for seen in self._sightings.by_key(GALLERY, keys)]
         identity = report.answer.identity if isinstance(report.answer, Match) else ""
@@ -96,7 +96,7 @@ class System:
 
     def snapshot_agrees(self) -> bool:
         """Whether the clustering in memory is what the store would make of it."""
-        return self._galleries.write(lambda db: _Agreement(self._sightings, db))
+        return self._galleries.store.write(lambda db: _Agreement(self._sightings, db))
 
     def name(self, request: str, group: str, display_name: str, identity: str) -> tuple[str, str]:
         """Names a group; the operation and the identity."""

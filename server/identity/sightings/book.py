@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-import numpy as np
-
 from server.domain import (
     Embeddings,
     GalleryName,
@@ -22,6 +20,7 @@ from server.domain import (
 )
 from server.errors import InvalidInputError
 from server.identity.admission import check_page_size, name_to_enrol
+from server.identity.change import StoreChange
 from server.identity.cluster_settings import ClusterSettings
 from server.identity.gallery import Galleries
 from server.identity.page_token import key_of, token_for
@@ -33,7 +32,6 @@ from server.identity.sightings.naming import Naming, name_unknown
 from server.identity.sightings.orders import Order
 from server.identity.sightings.recording import TrackRecord
 from server.identity.sightings.records import (
-    NearSighting,
     Operation,
     OperationPage,
     OperationReceipt,
@@ -50,6 +48,7 @@ from server.identity.sightings.records import (
 )
 from server.identity.sightings.rejecting import reject_match
 from server.identity.sightings.retention import RetentionPolicy
+from server.identity.sightings.searching import search
 from server.identity.sightings.tracks import Recorded, Tracks
 from server.identity.sightings.undoing import undo
 from server.identity.sightings.watching import Watch, Watches
@@ -86,13 +85,14 @@ class Sightings:
     """
 
     def __init__(self, galleries: Galleries, rule: SightingRule) -> None:
-        self._galleries = galleries
+        self._store = galleries.store
+        self._fingerprint = galleries.fingerprint
         self._rule = rule
         self._clusterings = Clusterings(rule.clusters, fingerprint=galleries.fingerprint, dimension=galleries.dimension)
         self._tracks = Tracks(self._post)
         self._watches = Watches()
-        self.keeper = Keeper(galleries, self._clusterings, rule.retention, rule.clock)
-        galleries.listen(self._published)
+        self.keeper = Keeper(galleries.store, self._clusterings, rule.retention, rule.clock)
+        galleries.store.listen(self._published)
 
     # Tracks
 
@@ -109,7 +109,7 @@ class Sightings:
 
     def _post(self, report: TrackReport) -> Future[Recorded]:
         track = self._record_of(report)
-        return self._galleries.post(lambda db: recording.record(db, self._clusterings, track, self._rule.clock()))
+        return self._store.post(lambda db: recording.record(db, self._clusterings, track, self._rule.clock()))
 
     def _record_of(self, report: TrackReport) -> TrackRecord:
         answer = report.answer
@@ -130,14 +130,15 @@ class Sightings:
             crop=self._rule.encode(report.best.pixels),
         )
 
-    def _published(self, changes: Sequence[SightingChange]) -> None:
-        for change in changes:
+    def _published(self, changes: Sequence[StoreChange]) -> None:
+        seen = [change for change in changes if isinstance(change, SightingChange)]
+        for change in seen:
             keys = self._tracks.keys(change.gallery, frozenset(change.sightings), frozenset(change.people))
             if keys:
-                with self._galleries.reading() as db:
+                with self._store.reading() as db:
                     found = reads.sightings_by_key(db, change.gallery, keys)
                 self._tracks.regroup({seen.key: seen.person.unknown for seen in found})
-        self._watches.publish(changes)
+        self._watches.publish(seen)
 
     # What admins say
 
@@ -165,7 +166,7 @@ class Sightings:
         """
         checked = name_to_enrol(unknown.gallery, identity, display_name)
         naming = Naming(unknown, identity, checked, self._rule.fit)
-        return self._galleries.write(lambda db: name_unknown(db, self._clusterings, naming, order))
+        return self._store.write(lambda db: name_unknown(db, self._clusterings, naming, order))
 
     def merge(self, unknowns: Sequence[UnknownName], *, order: Order) -> OperationReceipt:
         """Says that groups are one person. The receipt tells which one took in the others.
@@ -182,7 +183,7 @@ class Sightings:
             )
         if len(unknowns) < 2:
             raise InvalidInputError("GROUPS_MISSING", "name at least two groups to merge", field="names")
-        return self._galleries.write(lambda db: correcting.merge_unknowns(db, self._clusterings, unknowns, order))
+        return self._store.write(lambda db: correcting.merge_unknowns(db, self._clusterings, unknowns, order))
 
     def split(self, unknown: UnknownName, sightings: Sequence[SightingName] = (), *, order: Order) -> OperationReceipt:
         """Says that a group is two people: these sightings, or the two most distinct halves when none is given.
@@ -196,7 +197,7 @@ class Sightings:
             StorageError: as `name`.
         """
         splitting = Splitting(unknown, tuple(sightings))
-        return self._galleries.write(lambda db: correcting.split_unknown(db, self._clusterings, splitting, order))
+        return self._store.write(lambda db: correcting.split_unknown(db, self._clusterings, splitting, order))
 
     def ignore(self, unknown: UnknownName, *, ignored: bool = True, order: Order) -> OperationReceipt:
         """Hides a group, or shows it again.
@@ -206,7 +207,7 @@ class Sightings:
             ConflictError: UNKNOWN_NAMED, and as `name`.
             StorageError: as `name`.
         """
-        return self._galleries.write(lambda db: correcting.ignore_unknown(db, unknown, ignored=ignored, order=order))
+        return self._store.write(lambda db: correcting.ignore_unknown(db, unknown, ignored=ignored, order=order))
 
     def delete(self, unknown: UnknownName, *, order: Order) -> UnknownDeletionReceipt:
         """Removes a group with all its sightings and everything that was kept of them; there is no way back.
@@ -216,7 +217,7 @@ class Sightings:
             ConflictError: UNKNOWN_NAMED, and as `name`.
             StorageError: as `name`.
         """
-        return self._galleries.write(lambda db: correcting.delete_unknown(db, self._clusterings, unknown, order))
+        return self._store.write(lambda db: correcting.delete_unknown(db, self._clusterings, unknown, order))
 
     def reject(self, sighting: SightingName, *, order: Order) -> OperationReceipt:
         """Says that a sighting does not show whom it is said to show; no face like it ever will.
@@ -226,7 +227,7 @@ class Sightings:
             ConflictError: NOT_IDENTIFIED, LAST_FACE, LAST_TEMPLATE, OTHER_MODELS, and as `name`.
             StorageError: as `name`.
         """
-        return self._galleries.write(lambda db: reject_match(db, self._clusterings, sighting, order))
+        return self._store.write(lambda db: reject_match(db, self._clusterings, sighting, order))
 
     def undo(self, operation: OperationName | GalleryName, *, order: Order) -> OperationReceipt:
         """Takes an operation back, or the last one of a gallery that can be.
@@ -237,7 +238,7 @@ class Sightings:
             StorageError: as `name`.
         """
         name = operation if isinstance(operation, OperationName) else OperationName(operation, 0)
-        return self._galleries.write(lambda db: undo(db, self._clusterings, name, order))
+        return self._store.write(lambda db: undo(db, self._clusterings, name, order))
 
     def operation(self, name: OperationName) -> Operation:
         """A line of the audit log.
@@ -245,7 +246,7 @@ class Sightings:
         Raises:
             NotFoundError: when it is not there.
         """
-        with self._galleries.reading() as db:
+        with self._store.reading() as db:
             return operations.operation(db, name).operation
 
     def operations_page(self, gallery: GalleryName, *, page_size: int = 0, page_token: str = "") -> OperationPage:
@@ -256,7 +257,7 @@ class Sightings:
         """
         count = check_page_size(page_size)
         before = key_of(page_token, gallery, "operations\n")
-        with self._galleries.reading() as db:
+        with self._store.reading() as db:
             found = operations.page(db, gallery, before=before, count=count + 1)
         token = token_for(gallery, "operations\n", found[count - 1][0]) if len(found) > count else ""
         return OperationPage(tuple(operation for _, operation in found[:count]), token)
@@ -280,7 +281,7 @@ class Sightings:
         """
         count, list_of = check_page_size(page_size), f"sightings\n{wanted}"
         before = key_of(page_token, gallery, list_of)
-        with self._galleries.reading() as db:
+        with self._store.reading() as db:
             found = reads.page(db, gallery, wanted, before=before, count=count + 1)
         token = token_for(gallery, list_of, found[count - 1].key) if len(found) > count else ""
         return SightingPage(tuple(found[:count]), token)
@@ -291,7 +292,7 @@ class Sightings:
         Raises:
             NotFoundError: when it is not there.
         """
-        with self._galleries.reading() as db:
+        with self._store.reading() as db:
             found = reads.sighting(db, name)
             return found, reads.crop(db, found.key)
 
@@ -306,23 +307,15 @@ class Sightings:
             limit: sightings per face, at least 1.
             include_identified: also those that show somebody enrolled.
         """
-        best: list[list[tuple[float, int]]] = [[] for _ in embeddings]
-        searched = 0
-        fingerprint = self._galleries.fingerprint
-        with self._galleries.reading() as db:
-            for block in reads.templates(db, gallery, fingerprint, include_identified=include_identified):
-                searched += len(block.keys)
-                for near, query in zip(best, embeddings, strict=True):
-                    difference = block.vectors - query
-                    distances = np.vecdot(difference, difference)
-                    near += zip(distances.tolist(), block.keys.tolist(), strict=True)
-                    near.sort()
-                    del near[limit:]
-            count = reads.people_count(db, gallery, fingerprint, include_identified=include_identified)
-            keys = sorted({key for near in best for _, key in near})
-            shown = {seen.key: seen for seen in reads.sightings_by_key(db, gallery, keys)}
-        candidates = tuple(tuple(NearSighting(shown[key], distance) for distance, key in near) for near in best)
-        return SightingSearch(candidates, count, searched)
+        with self._store.reading() as db:
+            return search(
+                db,
+                gallery,
+                embeddings,
+                fingerprint=self._fingerprint,
+                limit=limit,
+                include_identified=include_identified,
+            )
 
     def unknowns_page(
         self, gallery: GalleryName, states: Sequence[UnknownState], *, page_size: int = 0, page_token: str = ""
@@ -335,7 +328,7 @@ class Sightings:
         wanted = sorted(set(states) or {UnknownState.OPEN}, key=lambda state: state.value)
         count, list_of = check_page_size(page_size), f"unknowns\n{wanted}"
         after = key_of(page_token, gallery, list_of)
-        with self._galleries.reading() as db:
+        with self._store.reading() as db:
             found = reads.unknowns_page(db, gallery, wanted, after=after, count=count + 1)
         token = token_for(gallery, list_of, found[count - 1][0]) if len(found) > count else ""
         return UnknownPage(tuple(unknown for _, unknown in found[:count]), token)
@@ -346,7 +339,7 @@ class Sightings:
         Raises:
             NotFoundError: when there is none.
         """
-        with self._galleries.reading() as db:
+        with self._store.reading() as db:
             return reads.unknown(db, name)
 
     def faces(self, name: UnknownName, *, limit: int) -> tuple[UnknownFace, ...]:
@@ -355,7 +348,7 @@ class Sightings:
         Raises:
             NotFoundError: when there is no such group.
         """
-        with self._galleries.reading() as db:
+        with self._store.reading() as db:
             keys = reads.best_sightings(db, reads.unknown_row(db, name).key, limit)
             shown = {seen.key: seen for seen in reads.sightings_by_key(db, name.gallery, keys)}
             return tuple(UnknownFace(shown[key], reads.crop(db, key)) for key in keys)
@@ -372,5 +365,5 @@ class Sightings:
 
     def by_key(self, gallery: GalleryName, keys: Sequence[int]) -> list[Sighting]:
         """Those of these sightings that are there, in the order of their keys."""
-        with self._galleries.reading() as db:
+        with self._store.reading() as db:
             return reads.sightings_by_key(db, gallery, keys)

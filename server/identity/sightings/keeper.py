@@ -14,9 +14,9 @@ import apsw
 
 from server.errors import FacestreamError
 from server.identity.change import StoreChange
-from server.identity.gallery import Galleries
 from server.identity.graph import CancelledError
 from server.identity.group_commit import Outcome
+from server.identity.shared_store import SharedStore
 from server.identity.sightings.clustering import Clusterings, Place
 from server.identity.sightings.retention import RetentionPolicy, expire, galleries_seen
 
@@ -47,16 +47,16 @@ class Keeper:
     """Settles and expires, now and then. Start it once, stop it once.
 
     Args:
-        galleries: whose store it is.
+        store: where sightings are kept.
         clusterings: of all galleries.
         policy: what is kept how long.
         clock: wall-clock nanoseconds since the epoch.
     """
 
     def __init__(
-        self, galleries: Galleries, clusterings: Clusterings, policy: RetentionPolicy, clock: Callable[[], int]
+        self, store: SharedStore, clusterings: Clusterings, policy: RetentionPolicy, clock: Callable[[], int]
     ) -> None:
-        self._galleries = galleries
+        self._store = store
         self._clusterings = clusterings
         self._policy = policy
         self._clock = clock
@@ -78,7 +78,7 @@ class Keeper:
             for _ in range(_STEPS):
                 if self._stopping.is_set() or not self._unsettled(place):
                     break
-                self._galleries.write(
+                self._store.write(
                     lambda db, place=place: settle(db, self._clusterings, place)  # type: ignore[misc] # per round
                 )
             self._fold(place)
@@ -100,7 +100,7 @@ class Keeper:
         gone = 0
         for place in self._places():
             while not self._stopping.is_set():
-                count = self._galleries.write(
+                count = self._store.write(
                     lambda db, place=place: expire(db, self._clusterings, place, self._policy)  # type: ignore[misc]
                 )
                 gone += count
@@ -109,7 +109,7 @@ class Keeper:
         return gone
 
     def _places(self) -> list[Place]:
-        with self._galleries.reading() as db:
+        with self._store.reading() as db:
             return [Place(name, key, self._clock()) for key, name in galleries_seen(db)]
 
     def _run(self) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from server.app import load_models  # the server's own choice of threads and lanes
+from server.compose.models import load_models  # the server's own choice of threads and lanes
 from server.domain import Codec, EncodedImage
 from server.pipeline.load import LoadedVision
 from server.settings import load_settings

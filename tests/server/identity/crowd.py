@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from server.domain import Embedding, Embeddings, GalleryName, Quality
+from server.domain import Embedding, Embeddings, GalleryName, IdentityName, Quality
 from server.identity.gallery import Galleries
 from server.identity.index_settings import IndexSettings
 from server.identity.records import EnrolReceipt, NewTemplate
@@ -32,3 +32,8 @@ def template(vector: Embedding, *, photo: str = "", crop: bytes = b"", source: s
 def enrol(galleries: Galleries, name: str, vectors: Embeddings, gallery: GalleryName = GALLERY) -> EnrolReceipt:
     """Enrols a new person with these embeddings."""
     return galleries.enrol(gallery, identity=None, display_name=name, templates=[template(v) for v in vectors], at_ns=1)
+
+
+def name_of(receipt: EnrolReceipt) -> IdentityName:
+    """Whom an enrolment was about."""
+    return IdentityName.parse(receipt.identity.name)

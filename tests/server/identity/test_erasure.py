@@ -91,7 +91,7 @@ def test_the_log_is_emptied_even_when_a_reader_held_it_during_the_deletion(
 ) -> None:
     name = enrol_traceable(galleries, 0)
     # A listing in progress; there is no public call that stays inside one.
-    with galleries._store.reading() as db:
+    with galleries.store.reading() as db:
         assert db.execute("SELECT count(*) FROM identities").get == 1
         galleries.delete(name, at_ns=2)
     assert galleries.settle(30)

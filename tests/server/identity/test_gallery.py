@@ -25,13 +25,9 @@ from server.identity.records import (
     RequestStamp,
 )
 from tests.server.identity.conftest import Opener
-from tests.server.identity.crowd import GALLERY, QUALITY, enrol, template, unit
+from tests.server.identity.crowd import GALLERY, QUALITY, enrol, name_of, template, unit
 
 OTHER = GalleryName("default", "vip")
-
-
-def name_of(receipt: EnrolReceipt) -> IdentityName:
-    return IdentityName.parse(receipt.identity.name)
 
 
 def test_an_empty_gallery_answers_with_nobody(galleries: Galleries) -> None:

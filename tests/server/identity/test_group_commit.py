@@ -199,7 +199,7 @@ def test_a_write_that_is_not_waited_for_is_done_in_its_turn(galleries: Galleries
 
         return run
 
-    first = galleries.post(job("first"))
-    assert galleries.write(job("second")) == "second"
+    first = galleries.store.post(job("first"))
+    assert galleries.store.write(job("second")) == "second"
     assert first.done()
     assert (first.result(), order) == ("first", ["first", "second"])

@@ -8,13 +8,13 @@ import pytest
 
 from server.identity.gallery import Galleries
 from server.pipeline.load import load_vision
-from server.telemetry import Metrics
+from server.telemetry.metrics import Metrics
 from tests.painted import DIMENSION, painted_choice, write_painted_models
 
 
 @pytest.fixture
 def metrics():
-    return Metrics()
+    return Metrics.registered()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from server.rpc.interceptors import CallInterceptor
-from server.telemetry import Metrics
+from server.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Refused:
 @asynccontextmanager
 async def served(add: Callable[[grpc.aio.Server], object], metrics: Metrics) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a server to which `add` adds services."""
-    server = grpc.aio.server(interceptors=[CallInterceptor(metrics)])
+    server = grpc.aio.server(interceptors=[CallInterceptor(metrics.calls)])
     add(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -26,7 +26,7 @@ async def stub(loaded, galleries, executor, metrics):
         recogniser=recogniser_of(loaded, galleries),
         executor=executor,
         target_far=FAR,
-        metrics=metrics,
+        metrics=metrics.galleries,
     )
     async with served(
         lambda server: gallery_pb2_grpc.add_GalleryServiceServicer_to_server(servicer, server), metrics
@@ -142,6 +142,18 @@ async def test_a_check_shows_no_more_than_was_asked_for_and_counts_all(stub):
 
     assert len(found.findings) == 1
     assert found.finding_count == 2
+
+
+async def test_a_check_goes_by_the_threshold_that_is_in_force(stub):
+    for number in range(3):
+        looks = [portrait(between(number, 9, share)) for share in (0.0, 0.01, 0.02)]
+        await stub.EnrolIdentity(enrolment(f"person {number}", *looks, allow_lookalikes=True))
+    statistics = await stub.GetGalleryStatistics(gallery_pb2.GetGalleryStatisticsRequest())
+    assert statistics.template_count > statistics.identity_count
+
+    found = await stub.CheckGallery(gallery_pb2.CheckGalleryRequest())
+
+    assert found.threshold == statistics.threshold
 
 
 async def test_an_empty_gallery_is_healthy(stub):

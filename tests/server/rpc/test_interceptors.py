@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.message import DecodeError
 
 from server.errors import ExhaustedError, NotFoundError
-from server.telemetry import request_id
+from server.telemetry.logs import request_id
 from tests.server.rpc.served import Refused, refused_by, served
 
 METHOD = "/facestream.test.Service"

@@ -64,7 +64,7 @@ async def stub(loaded, galleries, executor, metrics, streams, share):
         streams=streams,
         share=share,
         clock=StreamClock(time.monotonic_ns, time.time_ns),
-        metrics=metrics,
+        metrics=metrics.frames,
     )
     async with served(
         lambda server: recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(servicer, server), metrics

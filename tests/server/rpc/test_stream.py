@@ -22,9 +22,10 @@ from server.pipeline.flow import Flow, FlowRule
 from server.pipeline.packets import PacketPictures
 from server.pipeline.recognise import Recognition
 from server.pipeline.session import Ticket
+from server.rpc.outbox import Outbox
 from server.rpc.permits import Permits
 from server.rpc.stream import CameraStream, StreamClock, StreamLimits, StreamShare
-from server.telemetry import Metrics
+from server.telemetry.metrics import Metrics
 from tests.server.pipeline.fake_decoder import DELTA, KEY, FakeDecoder
 
 NOBODY = Recognition(64, 48, Faces.none(), (), 7, {"decode": 1, "detect": 2, "align": 3, "embed": 4, "match": 5}, {})
@@ -73,12 +74,11 @@ class Camera:
     ):
         self.sent, self.draining = asyncio.Queue(), asyncio.Event()
         self.answers, self.advice = [], []
-        self.metrics = Metrics()
+        self.metrics = Metrics.registered()
         self.session = ScriptedSession(recognise or self.see_nobody)
         self.stream = CameraStream(
-            write=write or self.keep,
+            outbox=Outbox(write or self.keep, self.metrics.frames),
             clock=StreamClock(clock, lambda: 123_000_000_456),
-            metrics=self.metrics,
             share=StreamShare(
                 limits=limits,
                 open_session=self.open,

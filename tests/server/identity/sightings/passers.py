@@ -127,7 +127,7 @@ class Passers:
 
     def settle(self) -> None:
         """Waits until everything that was reported is written down."""
-        self.galleries.write(lambda db: _NOTHING)
+        self.galleries.store.write(lambda db: _NOTHING)
 
 
 class _Nothing:

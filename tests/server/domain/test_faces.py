@@ -1,4 +1,4 @@
-"""Values that flow through the server keep what they say."""
+"""Faces keep what they are in pictures of other sizes."""
 
 from __future__ import annotations
 

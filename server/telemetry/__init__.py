@@ -1,0 +1,1 @@
+"""Logs and metrics. No names, embeddings, images or tokens appear in either."""
