@@ -11,8 +11,9 @@ from server.inference.backend import Backend
 from server.inference.gpu.runtime import Gpu
 from server.inference.manifest import load_manifest, verified_weights
 from server.inference.precision import Precision
-from server.inference.standby import Fallback, StandbyBackend, Status
+from server.inference.standby import Fallback, StandbyBackend, Standing, Status
 from server.models.probes import Role, job_of
+from server.pipeline.preprocess import GpuPreprocessor
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +89,11 @@ class GpuModels:
             fallback=self._how.fallback,
             told=lambda status: self._how.told(role, status),
         )
+
+    def preprocessor(self, moved: StandbyBackend) -> GpuPreprocessor:
+        """Makes the inputs of a model that `move` gave: on the GPU while it runs there."""
+        worker = self._gpu.worker
+        return GpuPreprocessor(lambda: moved.status.standing is Standing.LIVE and worker.makes_batches, worker.holds)
 
     def close(self) -> None:
         """Leaves the GPU, after its networks were closed."""

@@ -131,6 +131,10 @@ class _Stream:
         flag = driver.api.CUstream_flags.CU_STREAM_NON_BLOCKING
         self.handle = int(driver.call("cuStreamCreate", flag)[0])
 
+    def after(self, mark: Event) -> None:
+        assert isinstance(mark, _Event)
+        self._driver.call("cuStreamWaitEvent", self.handle, mark.event, 0)
+
     def synchronise(self) -> None:
         self._driver.call("cuStreamSynchronize", self.handle)
 
@@ -141,13 +145,13 @@ class _Event:
         flags = driver.api.CUevent_flags
         # Blocking: the thread sleeps instead of spinning, which would take a core from the cameras.
         both = int(flags.CU_EVENT_BLOCKING_SYNC) | int(flags.CU_EVENT_DISABLE_TIMING)
-        (self._event,) = driver.call("cuEventCreate", both)
+        (self.event,) = driver.call("cuEventCreate", both)
 
     def record(self, stream: Stream) -> None:
-        self._driver.call("cuEventRecord", self._event, stream.handle)
+        self._driver.call("cuEventRecord", self.event, stream.handle)
 
     def wait(self) -> None:
-        self._driver.call("cuEventSynchronize", self._event)
+        self._driver.call("cuEventSynchronize", self.event)
 
 
 class _Kernels:

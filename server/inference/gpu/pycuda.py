@@ -168,6 +168,11 @@ class _Stream:
         self.stream = cuda.Stream(1)  # CU_STREAM_NON_BLOCKING
         self.handle = int(self.stream.handle)
 
+    def after(self, mark: Event) -> None:
+        assert isinstance(mark, _Event)
+        with translated(self._cuda):
+            self.stream.wait_for_event(mark.event)
+
     def synchronise(self) -> None:
         with translated(self._cuda):
             self.stream.synchronize()
@@ -177,16 +182,16 @@ class _Event:
     def __init__(self, cuda: Any) -> None:  # noqa: ANN401
         self._cuda = cuda
         # Blocking: the thread sleeps instead of spinning, which would take a core from the cameras.
-        self._event = cuda.Event(cuda.event_flags.BLOCKING_SYNC | cuda.event_flags.DISABLE_TIMING)
+        self.event = cuda.Event(cuda.event_flags.BLOCKING_SYNC | cuda.event_flags.DISABLE_TIMING)
 
     def record(self, stream: Stream) -> None:
         assert isinstance(stream, _Stream)
         with translated(self._cuda):
-            self._event.record(stream.stream)
+            self.event.record(stream.stream)
 
     def wait(self) -> None:
         with translated(self._cuda):
-            self._event.synchronize()
+            self.event.synchronize()
 
 
 @contextmanager
