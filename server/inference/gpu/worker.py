@@ -16,7 +16,7 @@ import numpy as np
 from server.domain import Image
 from server.errors import InferenceError
 from server.inference.backend import Tensor
-from server.inference.cuts import Batch
+from server.inference.cuts import Batch, Cuts
 from server.inference.engines.profiles import ShapeProfile
 from server.inference.gpu.device import Device, DeviceError, LoadedEngine, OpenDevice, Trouble
 from server.inference.gpu.frames import ResidentFrames
@@ -150,6 +150,24 @@ class GpuWorker:
     def holds(self, picture: Image) -> bool:
         """Whether a picture lies on the device now."""
         return self._frames is not None and self._frames.holds(picture)
+
+    def make(self, cuts: Cuts) -> Tensor:
+        """A batch as the device makes it, (N, 3, H, W) float32: for comparison with `Cuts.tensor`.
+
+        Raises:
+            InferenceError: BACKEND_FAILED when the device makes no batches or refuses, DEVICE_LOST, BACKEND_CLOSED.
+        """
+
+        def made(_device: Device) -> Tensor:
+            if self._preprocessor is None:
+                raise InferenceError("BACKEND_FAILED", "the GPU makes no batches, for want of its kernels")
+            try:
+                return self._preprocessor.made(cuts)
+            except DeviceError as error:
+                self._note(error)
+                raise InferenceError("BACKEND_FAILED", f"the GPU makes no batch: {error.message}") from error
+
+        return self.do(made)
 
     def load(self, plan: bytes, profiles: tuple[ShapeProfile, ...]) -> Network:
         """Loads an engine.

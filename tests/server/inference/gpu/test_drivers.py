@@ -182,6 +182,10 @@ class FakePycuda:
             def synchronize(self):
                 pass
 
+            def wait_for_event(self, event):
+                assert isinstance(event, Event)
+                log.append("after")
+
         class Event:
             def __init__(self, flags):
                 assert flags == 3
@@ -318,6 +322,13 @@ def test_everything_that_was_taken_is_given_back(device, log):
     slot.shrink()
     memory = device._cuda.device_memory if isinstance(device, PycudaDevice) else device._driver.api.memory
     assert memory.held == {}
+
+
+def test_a_stream_waits_for_a_mark_in_another(device, log):
+    mark = device.event()
+    mark.record(device.stream())
+    device.stream().after(mark)
+    assert {"after", "cuStreamWaitEvent"} & set(log)
 
 
 def test_name_architecture_and_free_memory_are_the_gpus(device):
