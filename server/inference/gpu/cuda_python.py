@@ -183,9 +183,12 @@ def compiled(nvrtc: Any, source: str, architecture: str) -> bytes:  # noqa: ANN4
     """CUDA C++ as a cubin for an architecture.
 
     Raises:
-        DeviceError: the compiler refuses it, with its words.
+        DeviceError: the compiler refuses it, with its words, or is not there.
     """
-    _, program = nvrtc.nvrtcCreateProgram(source.encode(), b"kernels.cu", 0, [], [])
+    try:
+        _, program = nvrtc.nvrtcCreateProgram(source.encode(), b"kernels.cu", 0, [], [])
+    except RuntimeError as error:  # cuda-bindings look for the library at the first call
+        raise DeviceError(Trouble.FAILED, f"NVRTC is missing: {error}") from error
     options = [f"--gpu-architecture=sm_{architecture.removeprefix('sm')}".encode()]
     (code,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
     if code != nvrtc.nvrtcResult.NVRTC_SUCCESS:
