@@ -27,6 +27,7 @@ from tests.server_process import MODELS, PROJECT
 
 @pytest.mark.models
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_all_sections_are_written_down(tmp_path):
     workload = Workload(max_crops=4, max_frames=4)
     manager = EngineManager(FakeBuilder(), EngineStore(tmp_path / "engines"), workload)
@@ -34,7 +35,7 @@ def test_all_sections_are_written_down(tmp_path):
         models_dir=MODELS,
         models=("yunet/2023mar", "dlib-resnet/v1"),
         batches=(1, 3),
-        cameras=(1, 2),
+        cameras=(1,),
         seconds=0.05,
         minutes=0.005,
         side=64,
