@@ -467,7 +467,7 @@ def test_a_driver_that_is_not_there_is_an_error_of_ours():
     def missing(_flags):
         raise RuntimeError('"cuda" can only be found via system search')
 
-    with pytest.raises(DeviceError, match="cuInit: .*system search"):
+    with pytest.raises(DeviceError, match=r"cuInit: .*system search"):
         Driver(SimpleNamespace(cuInit=missing)).call("cuInit", 0)
 
 
