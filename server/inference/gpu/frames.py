@@ -66,6 +66,7 @@ class ResidentFrames:
         self._limit = limit
         self._stream = device.stream()
         self._residents: OrderedDict[int, Resident] = OrderedDict()
+        self._orphans: list[Resident] = []
         self._free: list[_Place] = []
         self._gone: deque[int] = deque()
         self.uploads = 0
@@ -74,7 +75,8 @@ class ResidentFrames:
     @property
     def nbytes(self) -> int:
         """Bytes of the device that pictures take, those of free buffers included."""
-        return sum(one._place.nbytes for one in self._residents.values()) + sum(one.nbytes for one in self._free)
+        kept = (one._place.nbytes for one in (*self._residents.values(), *self._orphans))
+        return sum(kept) + sum(one.nbytes for one in self._free)
 
     def holds(self, picture: Image) -> bool:
         """Whether the picture lies on the device now; any thread may ask."""
@@ -99,6 +101,9 @@ class ResidentFrames:
     def release(self, resident: Resident) -> None:
         """What was put into the stream is done, or was given up and the stream is empty."""
         resident._leases -= 1
+        if not resident._leases and resident in self._orphans:
+            self._orphans.remove(resident)
+            self._free.append(resident._place)
 
     def shrink(self) -> None:
         """Gives back what no batch on its way needs."""
@@ -131,8 +136,13 @@ class ResidentFrames:
         while self._gone:
             key = self._gone.popleft()
             resident = self._residents.get(key)
-            if resident is not None and resident._picture() is None and not resident._leases:
-                self._free.append(self._residents.pop(key)._place)
+            if resident is None or resident._picture() is not None:
+                continue
+            del self._residents[key]  # another picture may get its identity
+            if resident._leases:
+                self._orphans.append(resident)
+            else:
+                self._free.append(resident._place)
 
     def _room(self, nbytes: int) -> _Place:
         """A place for a picture: a free one, else a new one, for which others may have to go."""

@@ -114,6 +114,18 @@ def test_a_picture_in_use_is_not_buried_with_its_host(device, frames, stream):
     gc.collect()
     frames.release(frames.lease(picture(4), stream))
     np.testing.assert_array_equal(shown(device, resident), want)
+    frames.release(resident)
+    frames.shrink()
+    assert frames.nbytes == 0
+
+
+def test_a_picture_that_gets_the_identity_of_one_that_is_gone_is_not_taken_for_it(device, frames, stream):
+    for seed in range(200):
+        image = picture(seed)
+        resident = frames.lease(image, stream)
+        np.testing.assert_array_equal(shown(device, resident), image)
+        del image  # while it is still leased: its identity is free, its place is not
+        frames.release(resident)
 
 
 def test_when_memory_runs_out_what_is_idle_goes_first(faults, record, frames, stream):
