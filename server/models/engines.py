@@ -64,7 +64,8 @@ class Order:
         architecture: of the GPU; None for no particular one.
         workload: shapes that it is built for.
         calibration: folder of aligned crops of the embedder's input size, for INT8.
-        parity: folder of aligned crops that an embedder is compared on, as well as on drawn faces.
+        parity: folder of aligned crops that an embedder is compared on, as well as on drawn faces; those of
+            `calibration` when None.
     """
 
     precision: Precision
@@ -99,7 +100,8 @@ def build_engine(
     precision, calibration = order.precision, order.calibration
     manager = EngineManager(builder, store, order.workload)
     findings: list[str] = []
-    crops = None if order.parity is None or manifest.kind is not Kind.EMBEDDER else read_crops(order.parity, manifest)
+    given = order.parity or calibration
+    crops = None if given is None or manifest.kind is not Kind.EMBEDDER else read_crops(given, manifest)
 
     def check(network: bytes) -> None:
         findings.append(compared(manifest, weights, network, precision, detect_side=order.workload.frame_side))
