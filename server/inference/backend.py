@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.errors import InferenceError
+from server.inference.cuts import Batch, as_tensor
 from server.inference.parts import Input
 
 Tensor: TypeAlias = NDArray[np.float32]
@@ -21,7 +22,8 @@ class Backend(Protocol):
     The contract, which tests/conformance/test_backend.py holds every implementation to:
 
     - A batch is (N, 3, H, W) float32, C order or not, writable or not, with any N >= 1 and an H and W that the network
-      takes.
+      takes; or `Cuts`, the same before it is made, which a backend makes where it likes: the answers differ by no more
+      than inputs that lie half a grey level apart on average.
     - The answer has one float32 array per output, in the order of `Manifest.outputs()`, each of length N, row i for
       crop or frame i, whatever else is in the batch. The arrays belong to the caller.
     - The same batch gives the same answer. The batch is not written to.
@@ -40,7 +42,7 @@ class Backend(Protocol):
         """Library, device and precision."""
         ...
 
-    def run(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def run(self, batch: Batch) -> tuple[Tensor, ...]:
         """The network's outputs for a batch."""
         ...
 
@@ -49,20 +51,21 @@ class Backend(Protocol):
         ...
 
 
-def check_batch(batch: Tensor) -> None:
+def check_batch(batch: Batch) -> None:
     """Passes a batch that fits the contract.
 
     Raises:
         InferenceError: INPUT_INVALID.
     """
-    if batch.ndim != 4 or batch.shape[1] != 3 or 0 in batch.shape or batch.dtype != np.float32:
+    dtype = batch.dtype if isinstance(batch, np.ndarray) else np.dtype(np.float32)
+    if len(batch.shape) != 4 or batch.shape[1] != 3 or 0 in batch.shape or dtype != np.float32:
         raise InferenceError(
             "INPUT_INVALID",
-            f"a batch is (N, 3, H, W) float32 with N, H, W >= 1, not {batch.shape} {batch.dtype}",
+            f"a batch is (N, 3, H, W) float32 with N, H, W >= 1, not {batch.shape} {dtype}",
         )
 
 
-def check_size(batch: Tensor, wanted: Input) -> None:
+def check_size(batch: Batch, wanted: Input) -> None:
     """Passes a batch whose pictures have a size that the network takes.
 
     Raises:
@@ -141,7 +144,7 @@ class FakeBackend:
         self._failure = failure
         self._open = True
 
-    def run(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def run(self, batch: Batch) -> tuple[Tensor, ...]:
         """The function's outputs for a batch."""
         if not self._open:
             raise closed(self.name)
@@ -153,7 +156,7 @@ class FakeBackend:
             time.sleep(self._seconds)
         if self._failure is not None:
             raise InferenceError("BACKEND_FAILED", f"{self.name} failed: {self._failure}") from self._failure
-        return check_outputs(self._function(batch), len(batch))
+        return check_outputs(self._function(as_tensor(batch)), len(batch))
 
     def close(self) -> None:
         """Takes no more batches."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from server.inference.backend import Backend, Tensor
+from server.inference.cuts import Batch, as_tensor
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
 """Lengths that a backend ever sees, ascending."""
@@ -56,12 +57,12 @@ def pad(batch: Tensor, size: int) -> Tensor:
     return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
 
 
-def run_in_buckets(backend: Backend, batch: Tensor, *, waste: float = CPU_WASTE) -> tuple[Tensor, ...]:
+def run_in_buckets(backend: Backend, batch: Batch, *, waste: float = CPU_WASTE) -> tuple[Tensor, ...]:
     """What `backend.run(batch)` gives, with batches in bucket sizes only.
 
     Args:
         backend: runs the parts.
-        batch: (N, 3, H, W) float32, any N >= 1.
+        batch: (N, 3, H, W) float32, any N >= 1, made or not; it is made here.
         waste: as in `plan`.
 
     Raises:
@@ -69,6 +70,7 @@ def run_in_buckets(backend: Backend, batch: Tensor, *, waste: float = CPU_WASTE)
     """
     if not len(batch):
         return backend.run(batch)
+    batch = as_tensor(batch)
     answers = []
     start = 0
     for size in plan(len(batch), waste=waste):

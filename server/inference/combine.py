@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from server.inference.backend import Backend
 from server.inference.batch import run_in_buckets
+from server.inference.cuts import Batch, joined
 
 Tensors = tuple[NDArray[np.float32], ...]
 
@@ -20,7 +21,7 @@ Tensors = tuple[NDArray[np.float32], ...]
 class _Call:
     """One caller's batch and what became of it."""
 
-    batch: NDArray[np.float32]
+    batch: Batch
     patient: bool
     outputs: Tensors | None = None
     error: BaseException | None = None
@@ -72,7 +73,7 @@ class CombiningBackend:
         """As that of the backend beneath, which may change."""
         return self._backend.name
 
-    def run(self, batch: NDArray[np.float32]) -> Tensors:
+    def run(self, batch: Batch) -> Tensors:
         """As `Backend.run`, before all patient calls that wait."""
         return self._answer(_Call(batch, patient=False))
 
@@ -160,8 +161,8 @@ class CombiningBackend:
                 calls[0].error = error
 
     def _run_joined(self, calls: Sequence[_Call]) -> None:
-        joined = calls[0].batch if len(calls) == 1 else np.concatenate([call.batch for call in calls])
-        outputs = run_in_buckets(self._backend, joined) if self._in_buckets else self._backend.run(joined)
+        batch = joined([call.batch for call in calls])
+        outputs = run_in_buckets(self._backend, batch) if self._in_buckets else self._backend.run(batch)
         start = 0
         for call in calls:
             end = start + len(call.batch)
@@ -176,7 +177,7 @@ class _PatientBackend:
     name: str
     answer: Callable[[_Call], Tensors]
 
-    def run(self, batch: NDArray[np.float32]) -> Tensors:
+    def run(self, batch: Batch) -> Tensors:
         """As `Backend.run`."""
         return self.answer(_Call(batch, patient=True))
 

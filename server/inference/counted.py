@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from server.inference.backend import Backend, Tensor
+from server.inference.cuts import Batch
 
 Ran = Callable[[int, int], None]
 """Called after each batch with its images and the nanoseconds that it took; by the thread that ran it."""
@@ -28,7 +29,7 @@ class CountedBackend:
         """As that of the backend beneath, which may change."""
         return self._backend.name
 
-    def run(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def run(self, batch: Batch) -> tuple[Tensor, ...]:
         """As `Backend.run`."""
         began = time.perf_counter_ns()
         outputs = self._backend.run(batch)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from server.inference.backend import Tensor, check_batch, check_outputs, check_size, closed
+from server.inference.cuts import Batch, as_tensor
 from server.inference.manifest import Manifest
 from server.inference.native import check_tensors, failed, unreadable
 
@@ -41,18 +42,19 @@ class OnnxBackend:
         self._input = manifest.input
         self._outputs = list(manifest.outputs())
 
-    def run(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def run(self, batch: Batch) -> tuple[Tensor, ...]:
         """The network's outputs for a batch."""
         session = self._session
         if session is None:
             raise closed(self.name)
         check_batch(batch)
         check_size(batch, self._input)
-        feed = {self._input.tensor: np.ascontiguousarray(batch)}
+        tensor = as_tensor(batch)
+        feed = {self._input.tensor: np.ascontiguousarray(tensor)}
         try:
             outputs = session.run(self._outputs, feed)
         except Exception as error:  # ONNX Runtime's errors share no narrower base
-            raise failed(self.name, batch, error) from error
+            raise failed(self.name, tensor, error) from error
         return check_outputs(tuple(outputs), len(batch))
 
     def close(self) -> None:

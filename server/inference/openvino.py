@@ -11,6 +11,7 @@ import numpy as np
 
 from server.errors import ConflictError
 from server.inference.backend import Tensor, check_batch, check_outputs, check_size, closed
+from server.inference.cuts import Batch, as_tensor
 from server.inference.manifest import Manifest
 from server.inference.native import check_tensors, failed, unreadable
 from server.inference.precision import Precision
@@ -57,14 +58,14 @@ class OpenVinoBackend:
         self._input = manifest.input
         self._outputs = [compiled.output(name) for name in manifest.outputs()]
 
-    def run(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def run(self, batch: Batch) -> tuple[Tensor, ...]:
         """The network's outputs for a batch."""
         check_batch(batch)
         request = self._idle.get()
         try:
             if request is None:
                 raise closed(self.name)
-            outputs = self._infer(request, batch)
+            outputs = self._infer(request, as_tensor(batch))
         finally:
             self._idle.put(request)
         return check_outputs(outputs, len(batch))

@@ -152,14 +152,23 @@ class DetectorGate:
         sure = [int(self._sure(faces).sum()) for faces in ones]
         if not all(sure):
             return Verdict(False, f"the reference is sure of no face in {sure.count(0)} of {len(sure)} probes")
-        pairs = list(zip(ones, others, strict=True))
-        iou = min(min(self._worst_iou(one, other), self._worst_iou(other, one)) for one, other in pairs)
-        shift = max(_worst_shift(one, other) for one, other in pairs)
+        iou, shift = self.agreement(ones, others)
         return Verdict(
             iou >= LEAST_IOU and shift <= MOST_SHIFT,
             f"IoU {_floor(iou)} over {sum(sure)} faces, at least {LEAST_IOU}; landmarks within {shift:.2g} of a face, "
             f"at most {MOST_SHIFT}",
         )
+
+    def agreement(self, ones: Sequence[Faces], others: Sequence[Faces]) -> tuple[float, float]:
+        """The least IoU of a face that either side is sure of, and the furthest that a landmark moved, in faces.
+
+        Args:
+            ones: the reference's faces of each probe.
+            others: the candidate's.
+        """
+        pairs = list(zip(ones, others, strict=True))
+        iou = min(min(self._worst_iou(one, other), self._worst_iou(other, one)) for one, other in pairs)
+        return iou, max(_worst_shift(one, other) for one, other in pairs)
 
     def _faces(self, outputs: Answers) -> list[Faces]:
         sizes = [(batch.shape[3], batch.shape[2]) for batch in self.probes]

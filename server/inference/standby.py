@@ -13,6 +13,7 @@ from typing import TypeAlias
 from server.errors import FacestreamError, InferenceError
 from server.inference.backend import Backend, Tensor, check_batch, closed
 from server.inference.batch import run_in_buckets
+from server.inference.cuts import Batch
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class StandbyBackend:
         self._thread.join(timeout)
         return self._status
 
-    def run(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def run(self, batch: Batch) -> tuple[Tensor, ...]:
         """As `Backend.run`, on whatever serves.
 
         Raises:
@@ -151,7 +152,7 @@ class StandbyBackend:
         if primary is not None:
             primary.close()
 
-    def _run(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def _run(self, batch: Batch) -> tuple[Tensor, ...]:
         """On whatever serves; a GPU cuts and fills batches up by itself, a processor wants its few lengths."""
         with self._taken() as backend:
             return run_in_buckets(backend, batch) if backend is self._standby else backend.run(batch)

@@ -61,6 +61,9 @@ def build(  # noqa: PLR0913 - an option each
     calibration: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Aligned crops to measure ranges on, for int8.")
     ] = None,
+    parity_crops: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Aligned crops to compare on, as well as drawn faces.")
+    ] = None,
     models_dir: ModelsDir = MODELS_DIR,
     engines_dir: EnginesDir = DEFAULT_DIR,
     output: OutputOption = Output.TABLE,
@@ -89,7 +92,7 @@ def build(  # noqa: PLR0913 - an option each
             for one in precisions:
                 try:
                     crops = calibration if one is EnginePrecision.INT8 else None
-                    order = Order(Precision(one.value), architecture, workload, crops)
+                    order = Order(Precision(one.value), architecture, workload, crops, parity_crops)
                     folder = folder_named(models_dir, name)
                     engine, finding = build_engine(folder, order, builder, store, progress=talk.step)
                 except FacestreamError as error:

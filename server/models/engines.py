@@ -17,7 +17,7 @@ from server.inference.engines.profiles import Workload
 from server.inference.engines.store import EngineStore
 from server.inference.manifest import Kind, Manifest, load_manifest, verified_weights
 from server.inference.onnx import OnnxBackend
-from server.inference.parity import answers, judge
+from server.inference.parity import EmbedderGate, answers, judge
 from server.inference.precision import Precision
 from server.models.probes import Role, job_of
 from server.vision.preprocess import to_tensor
@@ -64,12 +64,15 @@ class Order:
         architecture: of the GPU; None for no particular one.
         workload: shapes that it is built for.
         calibration: folder of aligned crops of the embedder's input size, for INT8.
+        parity: folder of aligned crops that an embedder is compared on, as well as on drawn faces; those of
+            `calibration` when None.
     """
 
     precision: Precision
     architecture: str | None
     workload: Workload
     calibration: Path | None = None
+    parity: Path | None = None
 
 
 def build_engine(
@@ -97,9 +100,13 @@ def build_engine(
     precision, calibration = order.precision, order.calibration
     manager = EngineManager(builder, store, order.workload)
     findings: list[str] = []
+    given = order.parity or calibration
+    crops = None if given is None or manifest.kind is not Kind.EMBEDDER else read_crops(given, manifest)
 
     def check(network: bytes) -> None:
         findings.append(compared(manifest, weights, network, precision, detect_side=order.workload.frame_side))
+        if crops is not None:
+            findings.append(_compared_on(crops, manifest, weights, network, precision))
 
     engine = manager.obtain(
         manifest,
@@ -132,6 +139,20 @@ def compared(manifest: Manifest, weights: bytes, network: bytes, precision: Prec
                 "engine was built; build it in f32",
             )
     return "; ".join(findings)
+
+
+def _compared_on(crops: Tensor, manifest: Manifest, weights: bytes, network: bytes, precision: Precision) -> str:
+    """As `compared`, of an embedder on crops (N, 3, H, W) float32 of the caller's own."""
+    gate = EmbedderGate((crops,))
+    reference, candidate = (OnnxBackend(manifest, content, threads=1) for content in (weights, network))
+    verdict = judge(gate, answers(gate, reference), candidate, precision)
+    if not verdict.passed:
+        raise ModelError(
+            "ENGINE_UNLIKE",
+            f"{manifest.model} in {precision.value} does not answer on the given crops as in float32: "
+            f"{verdict.finding}. No engine was built; build it in f32",
+        )
+    return f"given crops: {verdict.finding}"
 
 
 def read_crops(folder: Path, manifest: Manifest) -> Tensor:

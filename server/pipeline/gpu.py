@@ -7,12 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.errors import InferenceError
 from server.inference.backend import Backend
 from server.inference.gpu.runtime import Gpu
+from server.inference.gpu.worker import GpuWorker
 from server.inference.manifest import load_manifest, verified_weights
+from server.inference.parity import Verdict
 from server.inference.precision import Precision
-from server.inference.standby import Fallback, StandbyBackend, Status
+from server.inference.standby import Fallback, StandbyBackend, Standing, Status
 from server.models.probes import Role, job_of
+from server.pipeline.kernel_gate import judge_kernels
+from server.pipeline.preprocess import GpuPreprocessor
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +28,21 @@ def _say(step: str) -> None:
 
 def _nobody(_role: Role, _status: Status) -> None:
     pass
+
+
+def _makes_batches(worker: GpuWorker) -> bool:
+    """Whether the GPU makes networks' inputs as the CPU does; the log says why not."""
+    if not worker.makes_batches:  # said by the worker
+        return False
+    try:
+        verdict = judge_kernels(worker.make)
+    except InferenceError as error:
+        verdict = Verdict(False, error.message)
+    if verdict.passed:
+        _log.info("pictures are prepared on the GPU: %s", verdict.finding)
+    else:
+        _log.error("pictures are prepared on the CPU, the GPU's kernels are refused: %s", verdict.finding)
+    return verdict.passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +78,7 @@ class GpuModels:
         self._precision = precision
         self._detect_side = detect_side
         self._gpu = how.open()
+        self._makes_batches = _makes_batches(self._gpu.worker)
 
     def move(self, folder: Path, role: Role, standby: Backend) -> StandbyBackend:
         """A model that moves to the GPU by itself.
@@ -88,6 +109,11 @@ class GpuModels:
             fallback=self._how.fallback,
             told=lambda status: self._how.told(role, status),
         )
+
+    def preprocessor(self, moved: StandbyBackend) -> GpuPreprocessor:
+        """Makes the inputs of a model that `move` gave: on the GPU while it runs there."""
+        makes, worker = self._makes_batches, self._gpu.worker
+        return GpuPreprocessor(lambda: makes and moved.status.standing is Standing.LIVE, worker.holds)
 
     def close(self) -> None:
         """Leaves the GPU, after its networks were closed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from server.inference.standby import StandbyBackend
 from server.models.probes import Role
 from server.models.runtimes import RuntimeChooser
 from server.pipeline.gpu import GpuChoice, GpuModels
+from server.pipeline.preprocess import CpuPreprocessor, Preprocessor
 from server.pipeline.vision import Detector, Embedder, FaceVision, Landmarker, fingerprint_of
 from server.vision.detect import DetectionRule
 from server.vision.quality import QualityScale
@@ -72,6 +73,7 @@ class LoadedModel:
         role: what it does.
         decision: how its runtime was chosen; None when it was named by the user.
         standby: the backend beneath, where one on the CPU stands in for one on a GPU.
+        preprocessor: makes its inputs.
     """
 
     manifest: Manifest
@@ -79,6 +81,7 @@ class LoadedModel:
     role: Role
     decision: Decision | None = None
     standby: StandbyBackend | None = None
+    preprocessor: Preprocessor = field(default_factory=CpuPreprocessor)
 
     @property
     def why(self) -> str:
@@ -156,8 +159,8 @@ def _load_all(
     vision = FaceVision(
         detector=detector_of(detector, choice.detect_side),
         landmarker=landmarker_of(landmarker) if landmarker else None,
-        embedder=embedder_of(embedder.manifest, embedder.backend),
-        refresher=embedder_of(embedder.manifest, embedder.backend.patient()),
+        embedder=embedder_of(embedder.manifest, embedder.backend, embedder.preprocessor),
+        refresher=embedder_of(embedder.manifest, embedder.backend.patient(), embedder.preprocessor),
         quality=QualityScale(),
         fingerprint=_fingerprint(models),
     )
@@ -181,9 +184,10 @@ def _load(choice: ModelChoice, gpu: GpuModels | None, ran: Ran, model: str, role
         runtime = decision.runtime
     manifest, backend = load_backend(folder, runtime=runtime, threads=choice.threads, lanes=choice.lanes)
     standby = None
+    preprocessor: Preprocessor = CpuPreprocessor()
     if gpu is not None:
         standby = gpu.move(folder, role, backend)
-        backend = standby
+        backend, preprocessor = standby, gpu.preprocessor(standby)
     counted = CountedBackend(backend, partial(ran, role.value))
     combining = CombiningBackend(
         counted,
@@ -192,7 +196,7 @@ def _load(choice: ModelChoice, gpu: GpuModels | None, ran: Ran, model: str, role
         max_delay_s=choice.max_delay_s,
         in_buckets=standby is None,
     )
-    return LoadedModel(manifest, combining, role, decision, standby)
+    return LoadedModel(manifest, combining, role, decision, standby, preprocessor)
 
 
 def detector_of(model: LoadedModel, longest_side: int) -> Detector:
@@ -207,6 +211,7 @@ def detector_of(model: LoadedModel, longest_side: int) -> Detector:
         rule=_rule(model),
         size_multiple=model.manifest.input.size_multiple,
         longest_side=longest_side,
+        preprocessor=model.preprocessor,
     )
 
 
@@ -216,7 +221,12 @@ def landmarker_of(model: LoadedModel) -> Landmarker:
     Raises:
         ModelError: it is no detector.
     """
-    return Landmarker(backend=model.backend, pixels=model.manifest.pixels(), rule=_rule(model))
+    return Landmarker(
+        backend=model.backend,
+        pixels=model.manifest.pixels(),
+        rule=_rule(model),
+        preprocessor=model.preprocessor,
+    )
 
 
 def _rule(model: LoadedModel) -> DetectionRule:
@@ -224,7 +234,7 @@ def _rule(model: LoadedModel) -> DetectionRule:
     return DetectionRule(part.decoding, part.score_threshold, part.nms_iou)
 
 
-def embedder_of(manifest: Manifest, backend: Backend) -> Embedder:
+def embedder_of(manifest: Manifest, backend: Backend, preprocessor: Preprocessor | None = None) -> Embedder:
     """A model as an embedder.
 
     Raises:
@@ -236,6 +246,7 @@ def embedder_of(manifest: Manifest, backend: Backend) -> Embedder:
         pixels=manifest.pixels(),
         template=manifest.template(),
         dimension=part.dimension,
+        preprocessor=preprocessor or CpuPreprocessor(),
     )
 
 

@@ -101,7 +101,7 @@ class Recogniser:
         analysis = self.vision.analyse(image, faces)
         times.done("align")
         legible = self._legible(analysis)
-        embeddings = self.vision.embedder.embed(analysis.crops[legible])
+        embeddings = self.vision.embedder.embed_of(analysis, legible)
         times.done("embed")
         named = name_faces(self.galleries, self.rule, gallery, embeddings, far=far)
         times.done("match")

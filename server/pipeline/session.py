@@ -269,7 +269,7 @@ class CameraSession:
         legible = [k for k, quality in enumerate(analysis.qualities) if legibility.holds(quality)]
         frame.times.done("align")
         urgent = any(claim.reason is not None and claim.reason.urgent for claim in claims)
-        embeddings = (vision.embedder if urgent else vision.refresher).embed(analysis.crops[legible])
+        embeddings = (vision.embedder if urgent else vision.refresher).embed_of(analysis, legible)
         frame.times.done("embed")
         looks = {
             wanted[k]: Look(embedding, analysis.qualities[k].score, frame.ticket.at_ns)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from server.domain import AlignmentTemplate, Embeddings, Faces, Image, PixelSpec, Quality
 from server.errors import InferenceError
 from server.inference.backend import Backend
+from server.pipeline.preprocess import Aligned, CpuPreprocessor, Preprocessor
 from server.vision.align import align
 from server.vision.detect import DetectionRule, find_faces
-from server.vision.preprocess import fit, letterbox_for, to_tensor
+from server.vision.preprocess import letterbox_for, to_tensor
 from server.vision.quality import QualityScale, assess
-from server.vision.refine import cut, refined, windows
+from server.vision.refine import refined, windows
 
 _MIN_NORM = 1e-6
 
@@ -30,6 +32,7 @@ class Detector:
         rule: how its outputs are read.
         size_multiple: both sides of the input are multiples of this, pixels.
         longest_side: images are shrunk to this before the search, pixels.
+        preprocessor: makes the input.
     """
 
     backend: Backend
@@ -37,11 +40,12 @@ class Detector:
     rule: DetectionRule
     size_multiple: int
     longest_side: int
+    preprocessor: Preprocessor = field(default_factory=CpuPreprocessor)
 
     def detect(self, image: Image) -> Faces:
         """The faces of an image, the largest first, in pixels of the image."""
         box = letterbox_for(image, longest_side=self.longest_side, multiple=self.size_multiple)
-        outputs = self.backend.run(to_tensor([fit(image, box)], self.pixels))
+        outputs = self.backend.run(self.preprocessor.letterboxed(image, box, self.pixels))
         (found,) = find_faces(outputs, self.rule, input_size=(box.width, box.height))
         return largest_first(box.to_image(found))
 
@@ -62,6 +66,7 @@ class Landmarker:
         rule: how its outputs are read.
         side: of the window around a face, pixels.
         margin: side of the window over the longer side of the face's box.
+        preprocessor: makes the input.
     """
 
     backend: Backend
@@ -69,13 +74,14 @@ class Landmarker:
     rule: DetectionRule
     side: int = 128
     margin: float = 2.0
+    preprocessor: Preprocessor = field(default_factory=CpuPreprocessor)
 
     def refine(self, image: Image, faces: Faces) -> Faces:
         """The same faces with better landmarks."""
         if len(faces) == 0:
             return faces
         matrices = windows(faces, side=self.side, margin=self.margin)
-        outputs = self.backend.run(to_tensor(cut(image, matrices, side=self.side), self.pixels))
+        outputs = self.backend.run(self.preprocessor.windows(image, matrices, self.side, self.pixels))
         return refined(faces, matrices, find_faces(outputs, self.rule, input_size=(self.side, self.side)))
 
 
@@ -88,12 +94,14 @@ class Embedder:
         pixels: how its input is made.
         template: where alignment lays the landmarks.
         dimension: of an embedding.
+        preprocessor: makes the input.
     """
 
     backend: Backend
     pixels: PixelSpec
     template: AlignmentTemplate
     dimension: int
+    preprocessor: Preprocessor = field(default_factory=CpuPreprocessor)
 
     def embed(self, crops: NDArray[np.uint8], *, mirrored: bool = False) -> Embeddings:
         """The embeddings of aligned crops.
@@ -117,6 +125,26 @@ class Embedder:
         plain, mirror = np.split(both, 2)
         return self._unit(plain + mirror)
 
+    def embed_of(self, analysis: Analysis, which: Sequence[int]) -> Embeddings:
+        """The embeddings of some faces of an analysed image.
+
+        Args:
+            analysis: of the image.
+            which: indices of its faces.
+
+        Returns:
+            (len(which), dimension) float32, each row with L2 norm 1.
+
+        Raises:
+            InferenceError: as `embed`.
+        """
+        if not which:
+            return np.zeros((0, self.dimension), np.float32)
+        rows = np.asarray(which, np.intp)
+        of = Aligned(analysis.image, analysis.faces.landmarks[rows], self.template)
+        batch = self.preprocessor.crops(analysis.crops[rows], of, self.pixels)
+        return self._unit(self.backend.run(batch)[0])
+
     def _unit(self, vectors: NDArray[np.float32]) -> Embeddings:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.all(np.isfinite(norms)) or np.any(norms < _MIN_NORM):
@@ -136,11 +164,13 @@ class Analysis:
         faces: N faces, the largest first, in pixels of the image.
         crops: (N, H, W, 3) uint8 BGR, aligned for the embedder.
         qualities: N qualities.
+        image: (H, W, 3) uint8 BGR.
     """
 
     faces: Faces
     crops: NDArray[np.uint8]
     qualities: tuple[Quality, ...]
+    image: Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +198,7 @@ class FaceVision:
         if self.landmarker is not None:
             faces = self.landmarker.refine(image, faces)
         crops = align(image, faces.landmarks, self.embedder.template)
-        return Analysis(faces, crops, tuple(assess(faces, crops, self.quality)))
+        return Analysis(faces, crops, tuple(assess(faces, crops, self.quality)), image)
 
 
 def fingerprint_of(*parts: str) -> str:

@@ -50,14 +50,19 @@ def letterbox_for(image: Image, *, longest_side: int, multiple: int) -> Letterbo
 def fit(image: Image, box: Letterbox) -> Image:
     """The image, shrunk and padded with black to the letterbox: (height, width, 3) uint8 BGR."""
     canvas = np.zeros((box.height, box.width, 3), np.uint8)
-    width = min(box.width, max(1, round(image.shape[1] * box.scale)))
-    height = min(box.height, max(1, round(image.shape[0] * box.scale)))
+    width, height = inner_size((image.shape[1], image.shape[0]), box)
     inside = canvas[:height, :width]
     if box.scale == 1.0:
         inside[:] = image
     else:
         shrink(image, inside)
     return canvas
+
+
+def inner_size(size: tuple[int, int], box: Letterbox) -> tuple[int, int]:
+    """(width, height) that an image of this (width, height) has in the letterbox, pixels."""
+    width, height = (max(1, round(side * box.scale)) for side in size)
+    return min(box.width, width), min(box.height, height)
 
 
 def shrink(image: Image, small: Image) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from server.domain import ColourOrder, PixelSpec
 from server.errors import ConflictError, InferenceError
 from server.inference.backend import FakeBackend
 from server.inference.combine import CombiningBackend
+from server.inference.cuts import Canvas, Cut, Cuts
 from server.inference.engines.manager import EngineManager
 from server.inference.engines.profiles import Workload
 from server.inference.engines.store import EngineStore
@@ -22,6 +25,7 @@ from server.inference.load import Runtime, load_backend
 from server.inference.manifest import load_manifest, verified_weights
 from server.inference.precision import Precision
 from server.models import tiny
+from server.vision.preprocess import to_tensor
 
 ORACLE = {"embedder": tiny.embedder_outputs, "detector": tiny.detector_outputs}
 SHAPE = {"embedder": (3, tiny.SIDE, tiny.SIDE), "detector": (3, 16, 24)}
@@ -116,6 +120,23 @@ def assert_close(outputs, wanted, tolerance):
 def test_outputs_are_those_of_the_network_in_the_manifests_order(backend, network, tolerance, count):
     batch = pictures(network, count)
     assert_close(backend.run(batch), ORACLE[network](batch), tolerance)
+
+
+def unmade(network: str, count: int) -> Cuts:
+    """A batch of pictures that nobody has made yet, some rows of which share a picture."""
+    height, width = SHAPE[network][1:]
+    drawn = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
+    images = [drawn[row - row % 2] for row in range(count)]
+    canvas = Canvas(width, height, width, height, (width, height))
+    rows = tuple(Cut(image, canvas, lambda image=image: image) for image in images)
+    pixels = PixelSpec(ColourOrder.RGB, (127.5, 127.5, 127.5), (1.0, 1.0, 1.0))
+    return Cuts(rows, (width, height), pixels, partial(to_tensor, pixels=pixels))
+
+
+@pytest.mark.parametrize("count", [1, 3, 16, 33])
+def test_pictures_that_are_not_made_into_a_batch_yet_are_answered_as_that_batch(backend, network, tolerance, count):
+    batch = unmade(network, count)
+    assert_close(backend.run(batch), ORACLE[network](batch.tensor()), max(tolerance, 1e-5))
 
 
 def test_a_row_does_not_depend_on_the_rest_of_its_batch(backend, network):

@@ -27,14 +27,15 @@ from tests.server_process import MODELS, PROJECT
 
 @pytest.mark.models
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_all_sections_are_written_down(tmp_path):
     workload = Workload(max_crops=4, max_frames=4)
     manager = EngineManager(FakeBuilder(), EngineStore(tmp_path / "engines"), workload)
     plan = Plan(
         models_dir=MODELS,
-        models=("yunet/2023mar", "sface/2021dec"),
+        models=("yunet/2023mar", "dlib-resnet/v1"),
         batches=(1, 3),
-        cameras=(1, 2),
+        cameras=(1,),
         seconds=0.05,
         minutes=0.005,
         side=64,
@@ -47,11 +48,23 @@ def test_all_sections_are_written_down(tmp_path):
     assert {(row["model"], row["batch"]) for row in report["speeds"]} == {
         (model, batch) for model in plan.models for batch in plan.batches
     }
+    assert {row["input made on"].partition(",")[0] for row in report["preparing"]} == {"CPU", "GPU"}
+    assert all(row["grey levels from the CPU"] <= 1 for row in report["preparing"])
     assert all(row["faces a frame"] > 0 for row in report["pipeline"])
     assert len(report["memory"]) == 12
     page = (tmp_path / "out" / "gpu.md").read_text()
-    assert "| sface/2021dec | f16 | 3 |" in page
+    assert "| dlib-resnet/v1 | f16 | 3 |" in page
     assert page.endswith("None.\n")
+
+
+@pytest.mark.models
+def test_what_there_is_no_time_for_is_named_and_the_rest_written_down(tmp_path):
+    manager = EngineManager(FakeBuilder(), EngineStore(tmp_path / "engines"), Workload(max_crops=4, max_frames=4))
+    plan = Plan(MODELS, ("yunet/2023mar",), (1,), (1,), seconds=0.01, minutes=0.001, side=64, budget_s=0.0)
+    assert run(Gpu(manager, GpuWorker(fake_device())), plan, tmp_path / "out", problems=[]) == 0
+    report = json.loads((tmp_path / "out" / "gpu.json").read_text())
+    assert report["left_out"][:2] == ["facts", "parity"]
+    assert "Left out for want of time" in (tmp_path / "out" / "gpu.md").read_text()
 
 
 @pytest.mark.skipif(gpu_is_there(), reason="there is a GPU")

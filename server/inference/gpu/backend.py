@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from server.errors import InferenceError
 from server.inference.backend import Tensor, check_batch, check_outputs, check_size, closed
+from server.inference.cuts import Batch
 from server.inference.engines.manager import Engine
 from server.inference.gpu.worker import GpuWorker
 from server.inference.manifest import Manifest
@@ -37,7 +38,7 @@ class GpuBackend:
         self._order = [found.outputs.index(name) for name in manifest.outputs()]
         self._open = True
 
-    def run(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def run(self, batch: Batch) -> tuple[Tensor, ...]:
         """The network's outputs for a batch.
 
         Raises:
@@ -57,7 +58,7 @@ class GpuBackend:
             self._open = False
             self._worker.unload(self._network)
 
-    def _check_profile(self, batch: Tensor) -> None:
+    def _check_profile(self, batch: Batch) -> None:
         if self._network.longest(batch.shape[1:]) == 0:
             height, width = batch.shape[2:]
             largest = self._network.profiles[-1].largest

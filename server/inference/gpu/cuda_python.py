@@ -131,6 +131,10 @@ class _Stream:
         flag = driver.api.CUstream_flags.CU_STREAM_NON_BLOCKING
         self.handle = int(driver.call("cuStreamCreate", flag)[0])
 
+    def after(self, mark: Event) -> None:
+        assert isinstance(mark, _Event)
+        self._driver.call("cuStreamWaitEvent", self.handle, mark.event, 0)
+
     def synchronise(self) -> None:
         self._driver.call("cuStreamSynchronize", self.handle)
 
@@ -141,13 +145,13 @@ class _Event:
         flags = driver.api.CUevent_flags
         # Blocking: the thread sleeps instead of spinning, which would take a core from the cameras.
         both = int(flags.CU_EVENT_BLOCKING_SYNC) | int(flags.CU_EVENT_DISABLE_TIMING)
-        (self._event,) = driver.call("cuEventCreate", both)
+        (self.event,) = driver.call("cuEventCreate", both)
 
     def record(self, stream: Stream) -> None:
-        self._driver.call("cuEventRecord", self._event, stream.handle)
+        self._driver.call("cuEventRecord", self.event, stream.handle)
 
     def wait(self) -> None:
-        self._driver.call("cuEventSynchronize", self._event)
+        self._driver.call("cuEventSynchronize", self.event)
 
 
 class _Kernels:
@@ -179,9 +183,12 @@ def compiled(nvrtc: Any, source: str, architecture: str) -> bytes:  # noqa: ANN4
     """CUDA C++ as a cubin for an architecture.
 
     Raises:
-        DeviceError: the compiler refuses it, with its words.
+        DeviceError: the compiler refuses it, with its words, or is not there.
     """
-    _, program = nvrtc.nvrtcCreateProgram(source.encode(), b"kernels.cu", 0, [], [])
+    try:
+        _, program = nvrtc.nvrtcCreateProgram(source.encode(), b"kernels.cu", 0, [], [])
+    except RuntimeError as error:  # cuda-bindings look for the library at the first call
+        raise DeviceError(Trouble.FAILED, f"NVRTC is missing: {error}") from error
     options = [f"--gpu-architecture=sm_{architecture.removeprefix('sm')}".encode()]
     (code,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
     if code != nvrtc.nvrtcResult.NVRTC_SUCCESS:

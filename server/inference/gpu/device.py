@@ -77,6 +77,10 @@ class Stream(Protocol):
         """CUstream, for TensorRT."""
         ...
 
+    def after(self, mark: Event) -> None:
+        """What is put in from now on begins when the stream of a recorded mark has come to it."""
+        ...
+
     def synchronise(self) -> None:
         """Waits until all of it is done.
 

@@ -39,9 +39,12 @@ class Driver:
         """What a function answers, without its error code.
 
         Raises:
-            DeviceError: the code is not CUDA_SUCCESS.
+            DeviceError: the code is not CUDA_SUCCESS, or there is no driver.
         """
-        code, *values = getattr(self.api, name)(*arguments)
+        try:
+            code, *values = getattr(self.api, name)(*arguments)
+        except RuntimeError as error:  # cuda-bindings look for the driver's library at the first call
+            raise DeviceError(Trouble.FAILED, f"{name}: {error}") from error
         if code != self.api.CUresult.CUDA_SUCCESS:
             raise DeviceError(trouble_of(code.name), f"{name}: {code.name}")
         return tuple(values)

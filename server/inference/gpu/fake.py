@@ -32,6 +32,10 @@ from server.inference.gpu.device import (
     Stream,
     Trouble,
 )
+from server.inference.gpu.fake_kernels import OpenCvKernels
+
+Compiler: TypeAlias = Callable[[str], Kernels]
+"""Makes kernels of CUDA C++, for the processor."""
 
 _MAGIC = b"fake plan\n"
 
@@ -117,15 +121,31 @@ class Record:
             self.shapes.append(shape)
 
 
-def fake_device(faults: Faults | None = None, record: Record | None = None, *, graphs: bool = True) -> OpenDevice:
+def _into(stream: Stream, work: Callable[[], None]) -> None:
+    _stream(stream).put(work)
+
+
+def opencv_kernels(_source: str) -> Kernels:
+    """The kernels as OpenCV computes them, whatever the source says."""
+    return OpenCvKernels(_into)
+
+
+def fake_device(
+    faults: Faults | None = None,
+    record: Record | None = None,
+    *,
+    graphs: bool = True,
+    compiler: Compiler | None = opencv_kernels,
+) -> OpenDevice:
     """Opens fake devices that fail as told.
 
     Args:
         faults: what goes wrong.
         record: filled with what the device does.
         graphs: whether work can be recorded.
+        compiler: makes its kernels; None for a device without a compiler.
     """
-    return lambda: FakeDevice(faults or Faults(), record or Record(), graphs=graphs)
+    return lambda: FakeDevice(faults or Faults(), record or Record(), graphs=graphs, compiler=compiler)
 
 
 class FakeDevice:
@@ -225,10 +245,6 @@ class FakeDevice:
             raise DeviceError(Trouble.FAILED, "the device was used from a thread that doesn't own it")
 
 
-Compiler: TypeAlias = Callable[[str], Kernels]
-"""Makes kernels of CUDA C++, for the processor."""
-
-
 class _Memory:
     """Memory of the host or the imagined device; freed memory is spoilt, so that using it shows."""
 
@@ -255,11 +271,11 @@ class _Stream:
     handle = 0
 
     def __init__(self) -> None:
-        self.recording: list[Callable[[], None]] | None = None
+        self.recording: list[Callable[[], object]] | None = None
         self._thread = ThreadPoolExecutor(1, "fake-stream")
         self.broken: DeviceError | None = None
 
-    def put(self, work: Callable[[], None]) -> None:
+    def put(self, work: Callable[[], object]) -> None:
         if self.recording is not None:
             self.recording.append(work)
         else:
@@ -267,6 +283,10 @@ class _Stream:
 
     def mark(self) -> Future[DeviceError | None]:
         return self._thread.submit(self._report)
+
+    def after(self, mark: Event) -> None:
+        assert isinstance(mark, _Event)
+        self.put(mark.passed)
 
     def synchronise(self) -> None:
         error = self.mark().result()
@@ -276,7 +296,7 @@ class _Stream:
     def close(self) -> None:
         self._thread.shutdown()
 
-    def _do(self, work: Callable[[], None]) -> None:
+    def _do(self, work: Callable[[], object]) -> None:
         if self.broken is None:
             try:
                 work()
@@ -299,14 +319,18 @@ class _Event:
         self._mark = _stream(stream).mark()
 
     def wait(self) -> None:
-        assert self._mark is not None
-        error = self._mark.result()
+        error = self.passed()
         if error is not None:
             raise error
 
+    def passed(self) -> DeviceError | None:
+        """What went wrong before the mark, once the stream has come to it."""
+        assert self._mark is not None
+        return self._mark.result()
+
 
 class _Graph:
-    def __init__(self, recorded: list[Callable[[], None]], record: Record) -> None:
+    def __init__(self, recorded: list[Callable[[], object]], record: Record) -> None:
         self._recorded = recorded
         self._record = record
 

@@ -1,23 +1,23 @@
-"""Network inputs made on the GPU: the frame is uploaded once as uint8, and everything cut from it there."""
+"""Network inputs made on the GPU: pictures are uploaded once as uint8, and everything cut from them there."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from server.domain import ColourOrder, Image, PixelSpec
+from server.domain import ColourOrder, PixelSpec
 from server.inference.backend import Tensor
+from server.inference.cuts import SAMPLING_VALUES, Canvas, Cut, Cuts, Warp
 from server.inference.gpu.device import Argument, Device, DeviceBuffer, HostBuffer, Kernels, Stream
-
-SAMPLING_VALUES = 12
-"""Values in a row that says how a crop is sampled; kernels.cu names them."""
+from server.inference.gpu.frames import Resident, ResidentFrames
 
 _BLOCK = (16, 16, 1)
 _FLOAT_BYTES = 4
+_ROW_BYTES = SAMPLING_VALUES * _FLOAT_BYTES
 
 
 def kernel_source() -> str:
@@ -25,135 +25,147 @@ def kernel_source() -> str:
     return (Path(__file__).parent / "kernels.cu").read_text()
 
 
-@dataclass(frozen=True, slots=True)
-class Canvas:
-    """Where a frame lies in a detector's input.
-
-    Attributes:
-        width: of the input, pixels.
-        height: of the input, pixels.
-        inner_width: of the shrunk frame in its top left corner, pixels.
-        inner_height: of the shrunk frame, pixels.
-        grid: (width, height) of the frame when it was halved as often as it goes (`server.vision.preprocess.halved`).
-    """
-
-    width: int
-    height: int
-    inner_width: int
-    inner_height: int
-    grid: tuple[int, int]
-
-
-class GpuPreprocessor:
-    """Makes inputs from frames; only the thread that owns the device may use it.
+class Samplings:
+    """Room for the rows that say how crops are sampled: one of these for each batch on its way.
 
     Args:
         device: open in this thread.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._held: tuple[HostBuffer, DeviceBuffer] | None = None
+
+    def put(self, cuts: Sequence[Cut], stream: Stream) -> int:
+        """Puts a row for each cut on the device and answers where they begin; rows of canvases mean nothing.
+
+        The stream must have done with the rows that were put before.
+
+        Raises:
+            DeviceError: OUT_OF_MEMORY.
+        """
+        host, device = self._room(len(cuts) * _ROW_BYTES)
+        rows = host.array[: len(cuts) * _ROW_BYTES].view(np.float32).reshape(len(cuts), SAMPLING_VALUES)
+        for row, cut in zip(rows, cuts, strict=True):
+            row[:] = cut.place.row if isinstance(cut.place, Warp) else 0
+        self._device.copy_in(device, host, len(cuts) * _ROW_BYTES, stream)
+        return device.address
+
+    def free(self) -> None:
+        """Gives the memory back; nothing may be on its way."""
+        held, self._held = self._held, None
+        if held is not None:
+            for buffer in held:
+                buffer.free()
+
+    def _room(self, nbytes: int) -> tuple[HostBuffer, DeviceBuffer]:
+        if self._held is not None and self._held[1].nbytes >= nbytes:
+            return self._held
+        self.free()
+        device = self._device.memory(nbytes)
+        try:
+            self._held = self._device.pinned(nbytes), device
+        except BaseException:
+            device.free()
+            raise
+        return self._held
+
+
+class GpuPreprocessor:
+    """Makes inputs of pictures; only the thread that owns the device may use it.
+
+    Args:
+        device: open in this thread.
+        frames: the pictures on it.
 
     Raises:
         DeviceError: the kernels can't be compiled.
     """
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, frames: ResidentFrames) -> None:
         self._device = device
         self._kernels: Kernels = device.compile(kernel_source())
-        self._stream = device.stream()
-        self._image: tuple[HostBuffer, DeviceBuffer] | None = None
-        self._size = (0, 0)
+        self.frames = frames
 
-    @property
-    def stream(self) -> Stream:
-        """In which all of it happens."""
-        return self._stream
-
-    def upload(self, image: Image) -> None:
-        """Puts a frame (H, W, 3) uint8 BGR on the device; what is made from then on is made of it.
-
-        Raises:
-            DeviceError: OUT_OF_MEMORY.
-        """
-        self._stream.synchronise()  # the frame before may still be on its way out of the page-locked buffer
-        if self._image is None or self._image[1].nbytes < image.nbytes:
-            self._release()
-            self._image = self._device.pinned(image.nbytes), self._device.memory(image.nbytes)
-        host, device = self._image
-        host.array[: image.nbytes] = image.reshape(-1)
-        self._device.copy_in(device, host, image.nbytes, self._stream)
-        self._size = (image.shape[1], image.shape[0])
-
-    def letterbox(self, canvas: Canvas, pixels: PixelSpec, target: DeviceBuffer) -> None:
-        """The frame as a detector's input, (1, 3, canvas.height, canvas.width) float32, into `target`."""
-        arguments: tuple[Argument, ...] = (
-            self._frame().address, *_ints(*self._size), target.address,
-            *_ints(canvas.width, canvas.height, canvas.inner_width, canvas.inner_height, *canvas.grid), _packed(pixels),
-        )  # fmt: skip
-        self._kernels.launch("letterbox", _grid(canvas.width, canvas.height, 1), _BLOCK, arguments, self._stream)
-
-    def warp(
-        self, samplings: DeviceBuffer, count: int, size: tuple[int, int], pixels: PixelSpec, target: DeviceBuffer
-    ) -> None:
-        """Crops of the frame as an embedder's input, (count, 3, H, W) float32, into `target`.
+    def draw(
+        self, cuts: Cuts, length: int, target: DeviceBuffer, samplings: Samplings, stream: Stream
+    ) -> tuple[Resident, ...]:
+        """Puts the making of a batch into a stream.
 
         Args:
-            samplings: (count, 12) float32, how each crop is sampled, as kernels.cu says.
-            count: of crops, at least 1.
-            size: (width, height) of a crop, pixels.
-            pixels: the network's wish.
-            target: where they go.
+            cuts: the batch, N rows.
+            length: it is filled up to so many rows with copies of the last one.
+            target: gets (length, 3, H, W) float32.
+            samplings: of this batch alone until the stream has done with it.
+            stream: where it happens.
+
+        Returns:
+            The pictures that are read; release them when the stream has come so far.
+
+        Raises:
+            DeviceError: OUT_OF_MEMORY, or the device refuses; nothing is leased then, and the stream has to be emptied.
         """
+        rows = (*cuts.rows, *(cuts.rows[-1:] * (length - len(cuts))))
+        leased: list[Resident] = []
+        try:
+            warped = any(isinstance(cut.place, Warp) for cut in rows)
+            directions = samplings.put(rows, stream) if warped else 0
+            first = 0
+            for count, cut in _runs(rows):
+                leased.append(self.frames.lease(cut.picture, stream))
+                address = target.address + first * 3 * math.prod(cuts.size) * _FLOAT_BYTES
+                if isinstance(cut.place, Canvas):
+                    self._letterbox(leased[-1], cut.place, cuts.pixels, address, stream)
+                else:
+                    self._warp(leased[-1], directions + first * _ROW_BYTES, count, cuts, address, stream)
+                first += count
+        except BaseException:
+            self._release(leased)
+            raise
+        return tuple(leased)
+
+    def made(self, cuts: Cuts) -> Tensor:
+        """A batch as it is made here, brought back to the host: for comparison with the CPU."""
+        nbytes = math.prod(cuts.shape) * _FLOAT_BYTES
+        stream, samplings = self._device.stream(), Samplings(self._device)
+        target, host = self._device.memory(nbytes), self._device.pinned(nbytes)
+        leased = self.draw(cuts, len(cuts), target, samplings, stream)
+        self._device.copy_out(host, target, nbytes, stream)
+        stream.synchronise()
+        self._release(leased)
+        answer = host.array[:nbytes].view(np.float32).reshape(cuts.shape).copy()
+        for held in (samplings, target, host):
+            held.free()
+        return answer
+
+    def _letterbox(self, frame: Resident, canvas: Canvas, pixels: PixelSpec, target: int, stream: Stream) -> None:
         arguments: tuple[Argument, ...] = (
-            self._frame().address, *_ints(*self._size), samplings.address, target.address, *_ints(*size),
-            _packed(pixels),
+            frame.address, *_ints(*frame.size), target,
+            *_ints(canvas.width, canvas.height, canvas.inner_width, canvas.inner_height, *canvas.grid), _packed(pixels),
         )  # fmt: skip
-        self._kernels.launch("warp", _grid(*size, count), _BLOCK, arguments, self._stream)
+        self._kernels.launch("letterbox", _grid(canvas.width, canvas.height, 1), _BLOCK, arguments, stream)
 
-    def letterboxed(self, image: Image, canvas: Canvas, pixels: PixelSpec) -> Tensor:
-        """`letterbox` of an image, brought back to the host: for comparison with the CPU."""
-        shape = (1, 3, canvas.height, canvas.width)
-        self.upload(image)
-        target = self._device.memory(math.prod(shape) * _FLOAT_BYTES)
-        self.letterbox(canvas, pixels, target)
-        return self._home(target, shape)
+    def _warp(self, frame: Resident, directions: int, count: int, cuts: Cuts, target: int, stream: Stream) -> None:
+        arguments: tuple[Argument, ...] = (
+            frame.address, *_ints(*frame.size), directions, target, *_ints(*cuts.size), _packed(cuts.pixels),
+        )  # fmt: skip
+        self._kernels.launch("warp", _grid(*cuts.size, count), _BLOCK, arguments, stream)
 
-    def warped(self, image: Image, samplings: NDArray[np.float32], size: tuple[int, int], pixels: PixelSpec) -> Tensor:
-        """`warp` of an image, brought back to the host: for comparison with the CPU."""
-        width, height = size
-        shape = (len(samplings), 3, height, width)
-        self.upload(image)
-        rows = np.ascontiguousarray(samplings, np.float32)
-        staged, held = self._device.pinned(rows.nbytes), self._device.memory(rows.nbytes)
-        staged.array[: rows.nbytes] = rows.reshape(-1).view(np.uint8)
-        self._device.copy_in(held, staged, rows.nbytes, self._stream)
-        target = self._device.memory(math.prod(shape) * _FLOAT_BYTES)
-        self.warp(held, len(rows), size, pixels, target)
-        answer = self._home(target, shape)
-        staged.free()
-        held.free()
-        return answer
+    def _release(self, leased: Sequence[Resident]) -> None:
+        for one in leased:
+            self.frames.release(one)
 
-    def close(self) -> None:
-        """Gives the frame's memory back."""
-        self._stream.synchronise()
-        self._release()
 
-    def _home(self, target: DeviceBuffer, shape: tuple[int, ...]) -> Tensor:
-        host = self._device.pinned(target.nbytes)
-        self._device.copy_out(host, target, target.nbytes, self._stream)
-        self._stream.synchronise()
-        answer = host.array[: target.nbytes].view(np.float32).reshape(shape).copy()
-        host.free()
-        target.free()
-        return answer
-
-    def _frame(self) -> DeviceBuffer:
-        assert self._image is not None
-        return self._image[1]
-
-    def _release(self) -> None:
-        if self._image is not None:
-            for buffer in self._image:
-                buffer.free()
-            self._image = None
+def _runs(rows: Sequence[Cut]) -> list[tuple[int, Cut]]:
+    """Rows that one launch makes: warps of one picture that follow one another; each canvas by itself."""
+    runs: list[tuple[int, Cut]] = []
+    for _, group in groupby(rows, key=lambda cut: (id(cut.picture), isinstance(cut.place, Warp))):
+        same = list(group)
+        if isinstance(same[0].place, Warp):
+            runs.append((len(same), same[0]))
+        else:
+            runs += [(1, cut) for cut in same]
+    return runs
 
 
 def _ints(*values: int) -> tuple[np.int32, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from server.inference.engines.library import EngineLibrary
+from server.inference.gpu.cuda_python import compiled
 from server.inference.gpu.device import (
     Argument,
     Bytes,
@@ -26,6 +28,8 @@ from server.inference.gpu.driver import Driver
 from server.inference.gpu.graphs import capture
 from server.inference.gpu.trt import TensorRtRuntime
 
+_log = logging.getLogger(__name__)
+
 
 class PycudaDevice:
     """A `Device`. Pushes the GPU's primary context, which TensorRT uses as well, onto this thread's stack.
@@ -34,13 +38,23 @@ class PycudaDevice:
         library: loads engines.
         cuda: `pycuda.driver`.
         bindings: `cuda.bindings.driver`, for graphs; None to do without.
+        nvrtc: `cuda.bindings.nvrtc`, to compile kernels; None to do without.
 
     Raises:
         DeviceError: there is no GPU, or no driver for it.
     """
 
-    def __init__(self, library: EngineLibrary, cuda: Any, bindings: Any, *, index: int = 0) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        library: EngineLibrary,
+        cuda: Any,  # noqa: ANN401 - none of these has types
+        bindings: Any,  # noqa: ANN401
+        *,
+        nvrtc: Any = None,  # noqa: ANN401
+        index: int = 0,
+    ) -> None:
         self._cuda = cuda
+        self._nvrtc = nvrtc
         self._driver = None if bindings is None else Driver(bindings)
         with translated(cuda):
             cuda.init()
@@ -97,13 +111,27 @@ class PycudaDevice:
         return self._runtime.load(plan)
 
     def compile(self, source: str) -> Kernels:
-        """As `Device.compile`; nvcc has to be installed."""
+        """As `Device.compile`: with NVRTC where cuda-bindings find it, else with nvcc, which pycuda calls."""
+        image = self._compiled(source)
+        if image is not None:
+            with translated(self._cuda):
+                return _Kernels(self._cuda, self._cuda.module_from_buffer(image))
         from pycuda.compiler import SourceModule
 
         try:
             return _Kernels(self._cuda, SourceModule(source, no_extern_c=True))
         except Exception as error:  # CompileError, or whatever a missing nvcc raises
             raise DeviceError(Trouble.FAILED, f"the kernels do not compile: {error}") from error
+
+    def _compiled(self, source: str) -> bytes | None:
+        """What NVRTC makes of the source; None where it isn't installed, which an nvcc may make good."""
+        if self._nvrtc is None:
+            return None
+        try:
+            return compiled(self._nvrtc, source, self.architecture)
+        except DeviceError as error:
+            _log.warning("NVRTC does not serve, nvcc is tried: %s", error.message)
+            return None
 
     def close(self) -> None:
         """Leaves the primary context."""
@@ -168,6 +196,11 @@ class _Stream:
         self.stream = cuda.Stream(1)  # CU_STREAM_NON_BLOCKING
         self.handle = int(self.stream.handle)
 
+    def after(self, mark: Event) -> None:
+        assert isinstance(mark, _Event)
+        with translated(self._cuda):
+            self.stream.wait_for_event(mark.event)
+
     def synchronise(self) -> None:
         with translated(self._cuda):
             self.stream.synchronize()
@@ -177,16 +210,16 @@ class _Event:
     def __init__(self, cuda: Any) -> None:  # noqa: ANN401
         self._cuda = cuda
         # Blocking: the thread sleeps instead of spinning, which would take a core from the cameras.
-        self._event = cuda.Event(cuda.event_flags.BLOCKING_SYNC | cuda.event_flags.DISABLE_TIMING)
+        self.event = cuda.Event(cuda.event_flags.BLOCKING_SYNC | cuda.event_flags.DISABLE_TIMING)
 
     def record(self, stream: Stream) -> None:
         assert isinstance(stream, _Stream)
         with translated(self._cuda):
-            self._event.record(stream.stream)
+            self.event.record(stream.stream)
 
     def wait(self) -> None:
         with translated(self._cuda):
-            self._event.synchronize()
+            self.event.synchronize()
 
 
 @contextmanager
@@ -231,6 +264,7 @@ def open_pycuda(library: EngineLibrary) -> PycudaDevice:
 
     try:
         from cuda.bindings import driver as bindings
+        from cuda.bindings import nvrtc
     except ImportError:
-        bindings = None
-    return PycudaDevice(library, cuda, bindings)
+        bindings = nvrtc = None
+    return PycudaDevice(library, cuda, bindings, nvrtc=nvrtc)

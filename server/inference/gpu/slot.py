@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from server.inference.backend import Tensor
+from server.inference.cuts import Batch, Cuts, as_tensor
 from server.inference.engines.profiles import Shape, ShapeProfile
 from server.inference.gpu.device import (
     Device,
@@ -21,6 +22,8 @@ from server.inference.gpu.device import (
     HostBuffer,
     LoadedEngine,
 )
+from server.inference.gpu.frames import Resident
+from server.inference.gpu.preprocess import GpuPreprocessor, Samplings
 
 SHAPES_KEPT = 16
 """Shapes that a slot stays prepared for; the one unused for longest goes first."""
@@ -61,10 +64,20 @@ class Slot:
         device: open in this thread.
         engine: loaded on it.
         profiles: what the engine takes.
+        preprocessor: makes batches on the device; None where that can't be, and they are made on the CPU.
     """
 
-    def __init__(self, device: Device, engine: LoadedEngine, profiles: Sequence[ShapeProfile]) -> None:
+    def __init__(
+        self,
+        device: Device,
+        engine: LoadedEngine,
+        profiles: Sequence[ShapeProfile],
+        preprocessor: GpuPreprocessor | None = None,
+    ) -> None:
         self._device = device
+        self._preprocessor = preprocessor
+        self._samplings = Samplings(device)
+        self._leased: tuple[Resident, ...] = ()
         self._engine = engine
         self._profiles = profiles
         self._stream = device.stream()
@@ -76,11 +89,11 @@ class Slot:
         self._shapes: tuple[tuple[int, ...], ...] = ()
         self._rows = 0
 
-    def start(self, rows: Tensor, length: int) -> None:
+    def start(self, rows: Batch, length: int) -> None:
         """Puts a batch on its way; the slot is taken until `land`.
 
         Args:
-            rows: (N, 3, H, W) float32, N >= 1.
+            rows: (N, 3, H, W) float32, N >= 1, made or not.
             length: the batch is filled up to so many rows with copies of the last one.
 
         Raises:
@@ -91,15 +104,15 @@ class Slot:
         except BaseException:
             # What was put into the stream before must not find its buffers used for something else.
             self._drain()
+            self._release_pictures()
             raise
 
-    def _start(self, rows: Tensor, length: int) -> None:
+    def _start(self, rows: Batch, length: int) -> None:
         _, channels, height, width = rows.shape
         shape: Shape = (length, channels, height, width)
         profile = next(index for index, one in enumerate(self._profiles) if one.takes(shape))
         prepared = self._prepare(shape, profile)
-        source = self._staged(rows, length)
-        self._device.copy_in(source.device, source.host, math.prod(shape) * _FLOAT_BYTES, self._stream)
+        self._fill(rows, length)
         self._launch(prepared)
         self._shapes, self._rows = prepared.context.output_shapes, len(rows)
         for pair, wanted in zip(self._held()[1:], self._shapes, strict=True):
@@ -112,7 +125,10 @@ class Slot:
         Raises:
             DeviceError: something failed on the way.
         """
-        self._event.wait()
+        try:
+            self._event.wait()
+        finally:
+            self._release_pictures()
         answers = []
         for pair, shape in zip(self._held()[1:], self._shapes, strict=True):
             values = pair.host.array[: math.prod(shape) * _FLOAT_BYTES].view(np.float32).reshape(shape)
@@ -123,6 +139,7 @@ class Slot:
         """Gives all memory back; nothing may be on its way."""
         self._drain()
         self._forget()
+        self._samplings.free()
         for index in range(len(self._pairs)):
             self._release(index)
         if self._scratch is not None:
@@ -194,14 +211,30 @@ class Slot:
             self._scratch = None
         self._scratch = self._device.memory(nbytes)
 
-    def _staged(self, rows: Tensor, length: int) -> _Pair:
+    def _fill(self, rows: Batch, length: int) -> None:
+        """Puts the making of the input into the stream, or its copying where it is made already."""
         source = self._held()[0]
+        if isinstance(rows, Cuts) and self._preprocessor is not None:
+            self._leased = self._preprocessor.draw(rows, length, source.device, self._samplings, self._stream)
+            return
+        nbytes = self._stage(as_tensor(rows), length, source)
+        self._device.copy_in(source.device, source.host, nbytes, self._stream)
+
+    def _release_pictures(self) -> None:
+        leased, self._leased = self._leased, ()
+        if self._preprocessor is not None:
+            for one in leased:
+                self._preprocessor.frames.release(one)
+
+    @staticmethod
+    def _stage(rows: Tensor, length: int, source: _Pair) -> int:
+        """Writes a batch into page-locked memory and answers its bytes."""
         count, each = len(rows), math.prod(rows.shape[1:])
         staged = source.host.array[: length * each * _FLOAT_BYTES].view(np.float32).reshape(length, *rows.shape[1:])
         staged[:count] = rows
         # Copies, not zeros: a network that divides by its input's norm would answer zeros with NaN.
         staged[count:] = rows[-1]
-        return source
+        return staged.nbytes
 
     def _drop(self, shape: Shape) -> None:
         graph = self._prepared.pop(shape).graph

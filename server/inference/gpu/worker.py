@@ -13,10 +13,14 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
+from server.domain import Image
 from server.errors import InferenceError
 from server.inference.backend import Tensor
+from server.inference.cuts import Batch, Cuts
 from server.inference.engines.profiles import ShapeProfile
 from server.inference.gpu.device import Device, DeviceError, LoadedEngine, OpenDevice, Trouble
+from server.inference.gpu.frames import ResidentFrames
+from server.inference.gpu.preprocess import GpuPreprocessor
 from server.inference.gpu.slot import Slot
 
 _log = logging.getLogger(__name__)
@@ -35,8 +39,20 @@ class Network:
         limit: rows in one batch at most; halved whenever the device runs out of memory.
     """
 
-    def __init__(self, device: Device, plan: bytes, profiles: tuple[ShapeProfile, ...]) -> None:
+    def __init__(
+        self,
+        device: Device,
+        plan: bytes,
+        profiles: tuple[ShapeProfile, ...],
+        preprocessor: GpuPreprocessor | None = None,
+    ) -> None:
         """Loads the engine.
+
+        Args:
+            device: open in this thread.
+            plan: of the engine.
+            profiles: that it was built for.
+            preprocessor: makes batches on the device; None where they are made on the CPU.
 
         Raises:
             DeviceError: the device refuses it.
@@ -44,7 +60,7 @@ class Network:
         self.profiles = profiles
         self.limit = max(profile.max_batch for profile in profiles)
         self.engine: LoadedEngine = device.load(plan)
-        self.slots = [Slot(device, self.engine, profiles) for _ in range(SLOTS)]
+        self.slots = [Slot(device, self.engine, profiles, preprocessor) for _ in range(SLOTS)]
         self.idle = deque(self.slots)
         self.open = True
 
@@ -71,7 +87,7 @@ class _Call:
     """
 
     network: Network
-    batch: Tensor
+    batch: Batch
     future: Future[Tensors] = field(default_factory=Future)
     waiting: deque[tuple[int, int]] = field(default_factory=deque)
     answers: dict[int, Tensors] = field(default_factory=dict)
@@ -113,6 +129,8 @@ class GpuWorker:
         self._lost: str | None = None
         self._closing = threading.Lock()
         self._closed = False
+        self._frames: ResidentFrames | None = None
+        self._preprocessor: GpuPreprocessor | None = None
         opened: Future[Device] = Future()
         self._thread = threading.Thread(target=self._work, args=(open_device, opened), name="gpu", daemon=True)
         self._thread.start()
@@ -124,13 +142,40 @@ class GpuWorker:
         """Whether the device is lost."""
         return self._lost is not None
 
+    @property
+    def makes_batches(self) -> bool:
+        """Whether batches can be made on the device, of pictures; not where its kernels can't be compiled."""
+        return self._preprocessor is not None
+
+    def holds(self, picture: Image) -> bool:
+        """Whether a picture lies on the device now."""
+        return self._frames is not None and self._frames.holds(picture)
+
+    def make(self, cuts: Cuts) -> Tensor:
+        """A batch as the device makes it, (N, 3, H, W) float32: for comparison with `Cuts.tensor`.
+
+        Raises:
+            InferenceError: BACKEND_FAILED when the device makes no batches or refuses, DEVICE_LOST, BACKEND_CLOSED.
+        """
+
+        def made(_device: Device) -> Tensor:
+            if self._preprocessor is None:
+                raise InferenceError("BACKEND_FAILED", "the GPU makes no batches, for want of its kernels")
+            try:
+                return self._preprocessor.made(cuts)
+            except DeviceError as error:
+                self._note(error)
+                raise InferenceError("BACKEND_FAILED", f"the GPU makes no batch: {error.message}") from error
+
+        return self.do(made)
+
     def load(self, plan: bytes, profiles: tuple[ShapeProfile, ...]) -> Network:
         """Loads an engine.
 
         Raises:
             InferenceError: ENGINE_NOT_LOADED, DEVICE_LOST, BACKEND_CLOSED.
         """
-        return self.do(lambda device: Network(device, plan, profiles))
+        return self.do(lambda device: Network(device, plan, profiles, self._preprocessor))
 
     def unload(self, network: Network) -> None:
         """Gives the memory of a network back, after what is on its way; of no effect once the device is lost."""
@@ -145,8 +190,8 @@ class GpuWorker:
         """
         return self.do(lambda device: device.free_bytes())
 
-    def run(self, network: Network, batch: Tensor) -> Tensors:
-        """The outputs for a batch (N, 3, H, W) float32 of any length whose size a profile takes.
+    def run(self, network: Network, batch: Batch) -> Tensors:
+        """The outputs for a batch (N, 3, H, W) float32, made or not, of any length whose size a profile takes.
 
         Raises:
             InferenceError: BACKEND_FAILED, DEVICE_OUT_OF_MEMORY, DEVICE_LOST, BACKEND_CLOSED.
@@ -195,6 +240,7 @@ class GpuWorker:
     def _work(self, open_device: OpenDevice, opened: Future[Device]) -> None:
         try:
             self._device = open_device()
+            self._prepare(self._device)
         except BaseException as error:  # noqa: BLE001 - raised again where the worker is made
             opened.set_exception(error)
             return
@@ -206,7 +252,22 @@ class GpuWorker:
                 job()
         self._land_all()
         if self._lost is None:
+            if self._frames is not None:
+                self._frames.shrink()
             self._device.close()
+
+    def _prepare(self, device: Device) -> None:
+        """Compiles the kernels; without them batches are made on the CPU, which is said."""
+        frames = ResidentFrames(device)
+        try:
+            self._preprocessor = GpuPreprocessor(device, frames)
+        except DeviceError as error:
+            _log.error(
+                "the GPU's kernels can't be had, so pictures are prepared on the CPU: %s", error.message,
+                extra={"install": "the CUDA toolkit's nvcc, or nvidia-cuda-nvrtc with cuda-bindings"},
+            )  # fmt: skip
+            return
+        self._frames = frames
 
     def _next(self) -> _Job:
         """The next job; while there is none, what is on its way is brought home."""
@@ -297,6 +358,8 @@ class GpuWorker:
         self._land_all()
         for slot in call.network.slots:
             slot.shrink()
+        if self._frames is not None:
+            self._frames.shrink()
         self._go_on(call)
 
     def _note(self, error: DeviceError) -> None:

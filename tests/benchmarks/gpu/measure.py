@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +13,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from server.inference.backend import Backend, Tensor
 from server.inference.engines.builder import EngineBuilder
-from server.inference.engines.profiles import ShapeProfile
+from server.inference.engines.profiles import Shape, ShapeProfile
+from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.device import Device
 from server.inference.gpu.worker import GpuWorker
 
 CALLERS = 4
 SIDE = 4096
+_MOST_IN_A_ROW = 32
+"""Runs that are put into a stream before anybody waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,40 @@ def throughput(work: Callable[[], object], pictures: int, *, seconds: float, cal
     with ThreadPoolExecutor(callers) as pool:
         runs = sum(pool.map(caller, range(callers)))
     return runs * pictures / (time.perf_counter() - began)
+
+
+def kernels_alone(worker: GpuWorker, backend: GpuBackend, shape: Shape, *, seconds: float) -> float:
+    """Pictures a second of the engine alone: input and outputs stay on the device, one batch after another."""
+    network = backend._network
+
+    def compute(device: Device) -> float:
+        profile = next(index for index, one in enumerate(network.profiles) if one.takes(shape))
+        stream = device.stream()
+        context = network.engine.context(profile, shape, stream)
+        sides = (shape, *context.output_shapes)
+        source, *outputs = (device.memory(4 * math.prod(one)) for one in sides)
+        scratch = device.memory(max(256, network.engine.scratch_bytes(profile)))
+        context.bind(source, outputs, scratch)
+        context.enqueue(stream)
+        stream.synchronise()
+        graph = device.capture(stream, lambda: context.enqueue(stream)) if context.capturable else None
+        runs, burst, began = 0, 1, time.perf_counter()
+        while not runs or time.perf_counter() < began + seconds:
+            for _ in range(burst):
+                if graph is None:
+                    context.enqueue(stream)
+                else:
+                    graph.launch(stream)
+            stream.synchronise()
+            runs, burst = runs + burst, min(_MOST_IN_A_ROW, 2 * burst)
+        spent = time.perf_counter() - began
+        if graph is not None:
+            graph.free()
+        for buffer in (source, *outputs, scratch):
+            buffer.free()
+        return runs * shape[0] / spent
+
+    return worker.do(compute)
 
 
 def copy_ceiling(worker: GpuWorker, *, nbytes: int = 2**26, repeats: int = 10) -> float:

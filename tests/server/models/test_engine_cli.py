@@ -97,6 +97,22 @@ def test_int8_is_built_from_a_folder_of_crops(engine, models, tmp_path):
     assert engine(*other, code=1)[0]["result"] == "CALIBRATION_MISSING"
 
 
+def test_an_embedder_is_compared_on_crops_of_ones_own_as_well(engine, models, tmp_path):
+    crops = tmp_path / "crops"
+    crops.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(5):
+        cv2.imwrite(str(crops / f"{number}.png"), generator.integers(0, 256, (8, 8, 3), np.uint8))
+    wanted = ("build", "tiny-embedder", "--target", "sm86", "--precision", "f16", "--parity-crops")
+    assert "given crops: cosine" in engine(*wanted, crops)[0]["notes"]
+    for path in crops.glob("*.png"):
+        cv2.imwrite(str(path), np.full((8, 8, 3), 90, np.uint8))
+    engine("clean", "--all")
+    row = engine(*wanted, crops, code=1)[0]
+    assert row["result"] == "ENGINE_UNLIKE"
+    assert "on the given crops" in row["notes"]
+
+
 def test_a_target_that_is_none_is_refused(engine, models):
     assert engine("build", "tiny-embedder", "--target", "ampere", code=1)[0]["result"] == "ENGINE_TARGET_UNSUPPORTED"
 

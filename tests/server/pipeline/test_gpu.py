@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
+from server.domain import Codec, EncodedImage
 from server.errors import ConflictError
 from server.inference.engines.manager import EngineManager
 from server.inference.engines.profiles import Workload
 from server.inference.engines.store import EngineStore
 from server.inference.gpu.device import DeviceError, Trouble
-from server.inference.gpu.fake import FakeBuilder, Faults, fake_device
+from server.inference.gpu.fake import FakeBuilder, Faults, fake_device, opencv_kernels
 from server.inference.gpu.runtime import Gpu
 from server.inference.gpu.worker import GpuWorker
 from server.inference.load import Runtime
@@ -21,11 +26,22 @@ from server.inference.standby import Fallback, Standing
 from server.models.probes import Role
 from server.pipeline.gpu import GpuChoice
 from server.pipeline.load import ModelChoice, load_vision
+from server.vision.decode import ImageLimits, decode_for
 from server.vision.portrait import draw_crowd
 from tests.painted import painted_choice
 from tests.server_process import MODELS
 
 PICTURE = draw_crowd(range(4), columns=2, side=160)
+
+
+class Nothing:
+    """Kernels that make nothing of a picture."""
+
+    def __init__(self, kernels):
+        self.kernels = kernels
+
+    def launch(self, name, grid, block, arguments, stream):
+        pass
 
 
 class FakeRig:
@@ -35,12 +51,14 @@ class FakeRig:
         self.go = threading.Event()
         self.faults = Faults()
         self.told = []
+        self.compiler = opencv_kernels
         self.builder = FakeBuilder(before=lambda: self.go.wait(60))
         self.store = tmp_path / "engines"
 
     def open(self):
+        self.worker = GpuWorker(fake_device(self.faults, compiler=self.compiler))
         manager = EngineManager(self.builder, EngineStore(self.store), Workload(max_crops=8, max_frames=2))
-        return Gpu(manager, GpuWorker(fake_device(self.faults)))
+        return Gpu(manager, self.worker)
 
     def choice(self, fallback=Fallback.CPU):
         return GpuChoice(self.open, fallback, lambda role, status: self.told.append((role, status.standing)))
@@ -61,9 +79,13 @@ def rig(tmp_path):
 
 
 def analyse(loaded):
-    faces = loaded.vision.detector.detect(PICTURE)
-    analysis = loaded.vision.analyse(PICTURE, faces)
-    return analysis.faces, loaded.vision.embedder.embed(analysis.crops)
+    return seen(loaded, PICTURE)
+
+
+def seen(loaded, picture):
+    faces = loaded.vision.detector.detect(picture)
+    analysis = loaded.vision.analyse(picture, faces)
+    return analysis.faces, loaded.vision.embedder.embed_of(analysis, range(len(analysis.faces)))
 
 
 def settle(loaded):
@@ -84,7 +106,10 @@ def test_a_server_serves_at_once_and_moves_to_the_gpu_when_the_engines_have_pass
     assert settle(loaded) == dict.fromkeys((Role.DETECTOR, Role.LANDMARKER, Role.EMBEDDER), Standing.LIVE)
     assert {model.backend.name for model in loaded.models} == {f"fake-sm00-{precision}"}
     assert all("at least" in model.why for model in loaded.models)
+    before_it, bytes_before = rig.worker._frames.uploads, rig.worker._frames.uploaded_bytes
     again, after = analyse(loaded)
+    assert rig.worker._frames.uploads == before_it + 1
+    assert rig.worker._frames.uploaded_bytes == bytes_before + PICTURE.nbytes
     np.testing.assert_allclose(again.boxes, faces.boxes, atol=1.0)
     assert (before * after).sum(axis=1).min() > 0.995
     for role in (Role.DETECTOR, Role.EMBEDDER):
@@ -126,6 +151,64 @@ def test_a_lost_gpu_costs_no_frame_and_is_told(rig):
     assert all("(fake-sm00-f32 lost)" in model.backend.name for model in loaded.models)
     assert all("fell off the bus" in model.why for model in loaded.models)
     assert [standing for who, standing in rig.told if who is Role.EMBEDDER][-1] is Standing.LOST
+    loaded.close()
+
+
+@pytest.mark.models
+def test_frames_of_many_cameras_that_a_lost_gpu_had_are_answered_by_the_cpu(rig):
+    loaded = rig.load()
+    rig.go.set()
+    settle(loaded)
+    want, _ = analyse(loaded)
+    runs = itertools.count()
+
+    def lose_later(_batch):
+        if next(runs) >= 7:
+            raise DeviceError(Trouble.LOST, "fell off the bus")
+
+    rig.faults.enqueued = lose_later
+    pictures = [PICTURE.copy() for _ in range(24)]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda picture: seen(loaded, picture), pictures))
+    for faces, embeddings in found:
+        np.testing.assert_allclose(faces.boxes, want.boxes, atol=1.0)
+        assert len(embeddings) == len(want)
+    assert next(runs) > 7
+    loaded.close()
+
+
+@pytest.mark.models
+def test_a_large_jpeg_is_searched_small_and_its_faces_go_up_as_crops(rig):
+    loaded = rig.load()
+    rig.go.set()
+    settle(loaded)
+    large = cv2.resize(PICTURE, (1280, 1280))
+    jpeg = cv2.imencode(".jpg", large)[1].tobytes()
+    picture = decode_for(EncodedImage(Codec.JPEG, jpeg), ImageLimits(), longest_side=320)
+    assert picture.reduction == 4
+    uploaded = rig.worker._frames.uploaded_bytes
+    faces = loaded.vision.detector.detect(picture.pixels).scaled(picture.reduction)
+    assert rig.worker._frames.uploaded_bytes == uploaded + picture.pixels.nbytes
+    analysis = loaded.vision.analyse(picture.whole(), faces)
+    embeddings = loaded.vision.embedder.embed_of(analysis, [0, 2])
+    windows, crops = len(faces) * 128 * 128 * 3, 2 * 112 * 112 * 3
+    assert rig.worker._frames.uploaded_bytes == uploaded + picture.pixels.nbytes + windows + crops
+    want = loaded.vision.embedder.embed(analysis.crops[[0, 2]])
+    assert (embeddings * want).sum(axis=1).min() > 0.999
+    loaded.close()
+
+
+@pytest.mark.models
+def test_kernels_that_make_something_else_are_refused_and_the_cpu_prepares_pictures(rig, caplog):
+    rig.compiler = lambda source: Nothing(opencv_kernels(source))
+    rig.go.set()
+    with caplog.at_level(logging.ERROR):
+        loaded = rig.load()
+    assert "the GPU's kernels are refused: inputs within" in caplog.text
+    settle(loaded)
+    uploads = rig.worker._frames.uploads
+    assert len(analyse(loaded)[0]) == 4
+    assert rig.worker._frames.uploads == uploads
     loaded.close()
 
 

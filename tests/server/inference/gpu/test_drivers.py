@@ -182,6 +182,10 @@ class FakePycuda:
             def synchronize(self):
                 pass
 
+            def wait_for_event(self, event):
+                assert isinstance(event, Event)
+                log.append("after")
+
         class Event:
             def __init__(self, flags):
                 assert flags == 3
@@ -320,6 +324,13 @@ def test_everything_that_was_taken_is_given_back(device, log):
     assert memory.held == {}
 
 
+def test_a_stream_waits_for_a_mark_in_another(device, log):
+    mark = device.event()
+    mark.record(device.stream())
+    device.stream().after(mark)
+    assert {"after", "cuStreamWaitEvent"} & set(log)
+
+
 def test_name_architecture_and_free_memory_are_the_gpus(device):
     assert device.name == "Stand-in"
     assert device.architecture in ("sm86", "sm90")
@@ -423,3 +434,46 @@ def test_kernels_that_do_not_compile_are_an_error_with_the_compilers_words():
     )
     with pytest.raises(DeviceError, match=r"kernels\.cu\(3\): error"):
         compiled(nvrtc, "nonsense", "sm86")
+
+
+def nvrtc_that_makes(image):
+    return SimpleNamespace(
+        nvrtcResult=SimpleNamespace(NVRTC_SUCCESS=0),
+        nvrtcCreateProgram=lambda *_arguments: (0, "program"),
+        nvrtcCompileProgram=lambda *_arguments: (0,),
+        nvrtcGetCUBINSize=lambda _program: (0, len(image)),
+        nvrtcGetCUBIN=lambda _program, target: ctypes.memmove(target, image, len(image)),
+    )
+
+
+def test_pycuda_loads_what_nvrtc_compiled_and_hands_arguments_over_as_numpy_values(log):
+    calls = []
+    cuda = FakePycuda(log)
+    cuda.module_from_buffer = lambda image: SimpleNamespace(
+        get_function=lambda name: lambda *passed, **how: calls.append((image, name, passed, how))
+    )
+    device = PycudaDevice(library_of(log), cuda, None, nvrtc=nvrtc_that_makes(b"cubin"))
+    stream = device.stream()
+    device.compile("source").launch("warp", (1, 2, 3), (16, 16, 1), (2**40, np.int32(7), b"pixels"), stream)
+    ((image, name, passed, how),) = calls
+    assert (image, name) == (b"cubin", "warp")
+    assert [type(one) for one in passed] == [np.uintp, np.int32, np.ndarray]
+    assert passed[0] == 2**40
+    assert passed[2].tobytes() == b"pixels"
+    assert how == {"grid": (1, 2, 3), "block": (16, 16, 1), "stream": stream.stream}
+
+
+def test_a_driver_that_is_not_there_is_an_error_of_ours():
+    def missing(_flags):
+        raise RuntimeError('"cuda" can only be found via system search')
+
+    with pytest.raises(DeviceError, match=r"cuInit: .*system search"):
+        Driver(SimpleNamespace(cuInit=missing)).call("cuInit", 0)
+
+
+def test_a_compiler_that_is_not_there_is_an_error_of_ours():
+    def missing(*_arguments):
+        raise RuntimeError("no libnvrtc")
+
+    with pytest.raises(DeviceError, match="NVRTC is missing: no libnvrtc"):
+        compiled(SimpleNamespace(nvrtcCreateProgram=missing), "source", "sm86")

@@ -5,16 +5,20 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 
+from server.domain import ColourOrder, PixelSpec
 from server.errors import ConflictError, InferenceError
+from server.inference.cuts import Canvas, Cut, Cuts
 from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.device import DeviceError, Trouble
 from server.inference.gpu.fake import Faults, Record, fake_device
 from server.inference.gpu.worker import GpuWorker
 from server.models import tiny
+from server.vision.preprocess import to_tensor
 
 
 def crops(count, seed=0):
@@ -126,6 +130,47 @@ def test_memory_that_runs_out_when_buffers_are_made_halves_the_batch_too(model, 
     batch = crops(48)
     assert_right(backend.run(batch), batch)
     assert record.held <= 24_000
+    worker.close()
+
+
+def photographs(count):
+    """A batch of pictures, not made yet."""
+    side, pixels = tiny.SIDE, PixelSpec(ColourOrder.BGR, (127.5, 127.5, 127.5), (1.0, 1.0, 1.0))
+    drawn = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
+    rows = tuple(Cut(image, Canvas(side, side, side, side, (side, side)), lambda image=image: image) for image in drawn)
+    return Cuts(rows, (side, side), pixels, partial(to_tensor, pixels=pixels))
+
+
+def test_pictures_are_uploaded_as_bytes_and_let_go_when_they_are_answered(backend, worker, record):
+    batch = photographs(40)
+    assert_right(backend.run(batch), batch.tensor())
+    frames = worker._frames
+    assert (frames.uploads, frames.uploaded_bytes) == (40, 40 * tiny.SIDE**2 * 3)
+    assert all(worker.holds(row.picture) for row in batch.rows)
+    held = record.held
+    for _ in range(20):
+        batch = photographs(40)
+        backend.run(batch)
+    assert record.held <= 2 * held, "those that were answered made room for the others"
+
+
+def test_memory_that_runs_out_for_pictures_halves_the_batch_and_loses_none(backend, worker, record, faults):
+    batch = photographs(16)
+    backend.run(batch[:1])
+    faults.memory = record.held + 12 * 2**16  # a picture takes two pieces of 64 KiB, page-locked and on the device
+    assert_right(backend.run(batch), batch.tensor())
+    assert record.held <= faults.memory
+    assert backend._network.limit < 16
+
+
+def test_a_device_that_cannot_compile_the_kernels_runs_batches_that_the_cpu_makes(model, engine, caplog):
+    with caplog.at_level(logging.ERROR):
+        worker = GpuWorker(fake_device(compiler=None))
+    assert "pictures are prepared on the CPU" in caplog.text
+    assert not worker.makes_batches
+    backend = GpuBackend(model("embedder")[0], engine("embedder"), worker)
+    batch = photographs(5)
+    assert_right(backend.run(batch), batch.tensor())
     worker.close()
 
 
