@@ -31,12 +31,12 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
 from server.errors import ConflictError, InvalidInputError, ModelError
-from server.identity.cluster_settings import DAY_NS, ClusterSettings
+from server.identity.cluster_settings import ClusterSettings
 from server.identity.directory import DataDirectory, Membership
 from server.identity.gallery import Galleries
 from server.identity.match import threshold_for
 from server.identity.sightings.book import SightingRule, Sightings
-from server.identity.sightings.retention import RetentionPolicy
+from server.identity.sightings.retention import DAY_NS, RetentionPolicy
 from server.identity.track import TrackRule
 from server.inference.cores import share_out
 from server.inference.engines.profiles import workload_for

@@ -298,6 +298,21 @@ class BestCrop:
     taken_at_ns: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """One embedded look at a face.
+
+    Attributes:
+        embedding: (D,) float32 of norm 1.
+        quality: 0..1.
+        at_ns: when, in nanoseconds of the camera that never go back.
+    """
+
+    embedding: Embedding
+    quality: float
+    at_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class TrackReport:
     """One face followed through a camera's frames: what is known of it so far.
@@ -310,6 +325,7 @@ class TrackReport:
         last_seen_ns: captured, wall clock, nanoseconds since the epoch.
         frames: in which it was seen.
         template: quality-weighted mean of its best embeddings, (D,) float32 of norm 1.
+        looks: that the template is the mean of, at least one.
         best: the best look at it.
         answer: who it is: Match or Unknown.
         ended: no frame will follow.
@@ -322,6 +338,7 @@ class TrackReport:
     last_seen_ns: int
     frames: int
     template: Embedding
+    looks: tuple[Look, ...]
     best: BestCrop
     answer: Match | Unknown
     ended: bool

@@ -141,6 +141,7 @@ def report_of(followed: Followed, *, gallery: GalleryName, camera: str, name: st
         last_seen_ns=followed.seen_wall_ns,
         frames=followed.track.frames,
         template=template.embedding,
+        looks=template.looks,
         best=best,
         answer=verdict.answer,
         ended=ended,

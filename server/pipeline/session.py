@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from server.domain import EncodedImage, Faces, GalleryName, Quality, TrackReport
+from server.domain import EncodedImage, Faces, GalleryName, Look, Quality, TrackReport
 from server.errors import UnavailableError
 from server.identity.follow import Claim, Sight, claims_of, joined, settle
 from server.identity.track import Track, TrackRule
-from server.identity.track_template import Look
 from server.identity.verdict import one_each
 from server.pipeline.camera_clock import CameraClock
 from server.pipeline.followed import Followed, TrackObserver, report_of

@@ -99,8 +99,8 @@ def online(embedded: EmbeddedSet, settings: ClusterSettings, seed: int) -> Score
     """The scores after every face was placed, one at a time in a shuffled order; one that is too poor stays alone."""
     clusters = Clusters(settings, embedded.single.shape[1])
     labels = -1 - np.arange(len(embedded))
-    for at, row in enumerate(np.random.default_rng(seed).permutation(len(embedded))):
-        face = UnknownFace(int(row) + 1, embedded.single[row], float(embedded.quality[row]), at)
+    for row in np.random.default_rng(seed).permutation(len(embedded)):
+        face = UnknownFace(int(row) + 1, embedded.single[row], float(embedded.quality[row]))
         clusters.apply(clusters.place(face).regrouping)
         for _ in range(STEPS):
             clusters.apply(clusters.consolidate())
@@ -140,7 +140,7 @@ def _crowd(settings: ClusterSettings, count: int) -> Clusters:
     people = np.arange(count) // 3
     vectors = _faces(people, np.random.default_rng(1))
     rows = ClusterRows(
-        faces=tuple(FaceRow(UnknownFace(i + 1, vectors[i], 0.8, i), int(people[i]) + 1) for i in range(count)),
+        faces=tuple(FaceRow(UnknownFace(i + 1, vectors[i], 0.8), int(people[i]) + 1) for i in range(count)),
         groups=tuple(GroupRow(int(person) + 1, known=True) for person in np.unique(people)),
         next_group=int(people[-1]) + 2,
     )
@@ -166,7 +166,7 @@ def _one(clusters: Clusters, count: int, round_: int) -> Cost:
     """Every second face is of somebody who is there, the others are new people."""
     person = round_ if round_ % 2 else count + round_
     (vector,) = _faces(np.array([person]), np.random.default_rng([3, round_]))
-    face = UnknownFace(count + 1 + round_, vector, 0.8, count + round_)
+    face = UnknownFace(count + 1 + round_, vector, 0.8)
     start = time.perf_counter()
     clusters.apply(clusters.place(face).regrouping)
     placed = time.perf_counter()

@@ -23,6 +23,7 @@ from server.domain import (
 from server.errors import InvalidInputError
 from server.identity.admission import check_page_size, name_to_enrol
 from server.identity.cluster_settings import ClusterSettings
+from server.identity.corroboration import corroborated
 from server.identity.gallery import Galleries
 from server.identity.page_token import key_of, token_for
 from server.identity.sightings import correcting, operations, reads, recording
@@ -89,7 +90,7 @@ class Sightings:
         self._galleries = galleries
         self._rule = rule
         self._clusterings = Clusterings(rule.clusters, fingerprint=galleries.fingerprint, dimension=galleries.dimension)
-        self._tracks = Tracks(self._post)
+        self._tracks = Tracks(self._post, self._corroborated)
         self._watches = Watches()
         self.keeper = Keeper(galleries, self._clusterings, rule.retention, rule.clock)
         galleries.listen(self._published)
@@ -127,8 +128,12 @@ class Sightings:
             quality=report.best.quality,
             best_ns=report.best.taken_at_ns,
             template=report.template,
+            corroborated=self._corroborated(report),
             crop=self._rule.encode(report.best.pixels),
         )
+
+    def _corroborated(self, report: TrackReport) -> bool:
+        return corroborated(report.looks, self._rule.clusters)
 
     def _published(self, changes: Sequence[SightingChange]) -> None:
         for change in changes:

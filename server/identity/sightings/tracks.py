@@ -1,8 +1,8 @@
 """The tracks that cameras report now: what of them must be written, and which group each belongs to.
 
-A track is reported many times and written a few times: once when it is first reported, when its answer changes, and at
-its end. While a write is on its way the newest report waits in its place, so that a slow disk is never asked for more
-than one write a track.
+A track is reported many times and written a few times: once when it is first reported, when its answer changes, when a
+track of nobody is corroborated, and at its end. While a write is on its way the newest report waits in its place, so
+that a slow disk is never asked for more than one write a track.
 """
 
 from __future__ import annotations
@@ -43,12 +43,9 @@ class _Track:
     identity: str | None = None
     """As written last: the match, "" for an unknown; None while nothing is written."""
     ended: bool = False
+    corroborated: bool = False
     writing: bool = False
     waiting: TrackReport | None = None
-
-    def needs(self, report: TrackReport) -> bool:
-        """True when the report says what is not written yet."""
-        return self.identity != identity_in(report) or (report.ended and not self.ended)
 
 
 def identity_in(report: TrackReport) -> str:
@@ -62,9 +59,11 @@ class Tracks:
 
     Attributes:
         write: begins to write a report down; the future gets the outcome once that is durable.
+        corroborated: whether the looks of a report corroborate each other.
     """
 
     write: Callable[[TrackReport], Future[Recorded]]
+    corroborated: Callable[[TrackReport], bool]
     _tracks: dict[tuple[GalleryName, str], _Track] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -78,7 +77,7 @@ class Tracks:
                 track.waiting = report
                 begin = False
             else:
-                begin = track.writing = track.needs(report)
+                begin = track.writing = self._says_more(report, track)
             self._forget_silent()
         if begin:
             self._begin(name, track, report)
@@ -99,6 +98,13 @@ class Tracks:
                 for (where, _), track in self._tracks.items()
                 if where == gallery and track.key and (track.key in sightings or track.group in groups)
             ]
+
+    def _says_more(self, report: TrackReport, track: _Track) -> bool:
+        """True when the report says what is not written yet."""
+        identity = identity_in(report)
+        if track.identity != identity or (report.ended and not track.ended):
+            return True
+        return not (identity or track.group or track.corroborated) and self.corroborated(report)
 
     def _forget_silent(self) -> None:
         if len(self._tracks) > _MOST:
@@ -128,8 +134,9 @@ class Tracks:
                 recorded = done.result()
                 track.key, track.group = recorded.key, recorded.group
                 track.identity, track.ended = identity_in(report), report.ended
+                track.corroborated = self.corroborated(report)
             newer, track.waiting = track.waiting, None
-            again = newer is not None and track.needs(newer)
+            again = newer is not None and self._says_more(newer, track)
             track.writing = again
             if not again and (track.ended or (error is not None and report.ended)):
                 self._tracks.pop(name, None)

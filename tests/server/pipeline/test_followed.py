@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from server.domain import Faces, GalleryName, Match, Quality, Undecided, UndecidedReason, Unknown, UnknownReason
+from server.domain import Faces, GalleryName, Look, Match, Quality, Undecided, UndecidedReason, Unknown, UnknownReason
 from server.identity.track import TrackRule, start
-from server.identity.track_template import Look
 from server.pipeline.followed import Followed, NobodyWatches, report_of
 from tests.painted import person
 
