@@ -115,6 +115,7 @@ class CameraSession:
         self._visible: tuple[int, ...] = ()
         self._next_number = 1
         self._whole_next = False
+        self._groups_revision = observer.groups_revision
 
     def ticket(self, captured_ns: int, arrived_ns: int) -> Ticket:
         """A place for the next frame; call in the frames' order, and `look` or `give_back` once for each.
@@ -303,9 +304,20 @@ class CameraSession:
         return named.revision
 
     def _tell(self) -> None:
+        self._regroup()
         for number, each in self._followed.items():
             if each.is_news() and (report := self._report(each, ended=False)):
                 self._followed[number] = each.after_telling(self._observer.observe(report))
+
+    def _regroup(self) -> None:
+        """Takes over what became of strangers since the last frame: written down, seen elsewhere, merged or split."""
+        revision = self._observer.groups_revision
+        if revision == self._groups_revision:
+            return
+        self._groups_revision = revision
+        for number, each in self._followed.items():
+            group = self._observer.group_of(self._camera.gallery, self._name_of(number))
+            self._followed[number] = replace(each, group=group)
 
     def _end_lost(self, at_ns: int) -> None:
         lost_ns = self._rule.track.lost_s * 1e9

@@ -108,6 +108,15 @@ class Sightings:
         """
         return self._tracks.observe(report)
 
+    @property
+    def groups_revision(self) -> int:
+        """Goes up whenever a followed track comes to belong to another group."""
+        return self._tracks.revision
+
+    def group_of(self, gallery: GalleryName, track: str) -> str:
+        """Resource name of the group of unknown faces that a followed track belongs to now; empty for none."""
+        return self._tracks.group_of(gallery, track)
+
     def _post(self, report: TrackReport) -> Future[Recorded]:
         track = self._record_of(report)
         return self._galleries.post(lambda db: recording.record(db, self._clusterings, track, self._rule.clock()))

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from server.domain import GalleryName, Match, TrackReport
@@ -53,19 +53,25 @@ def identity_in(report: TrackReport) -> str:
     return report.answer.identity if isinstance(report.answer, Match) else ""
 
 
-@dataclass(frozen=True)
 class Tracks:
     """All tracks of all cameras. Every method may be called from any thread.
 
-    Attributes:
+    Args:
         write: begins to write a report down; the future gets the outcome once that is durable.
         corroborated: whether the looks of a report corroborate each other.
+
+    Attributes:
+        revision: goes up whenever a track comes to belong to another group.
     """
 
-    write: Callable[[TrackReport], Future[Recorded]]
-    corroborated: Callable[[TrackReport], bool]
-    _tracks: dict[tuple[GalleryName, str], _Track] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(
+        self, write: Callable[[TrackReport], Future[Recorded]], corroborated: Callable[[TrackReport], bool]
+    ) -> None:
+        self.revision = 0
+        self._write = write
+        self._corroborated = corroborated
+        self._tracks: dict[tuple[GalleryName, str], _Track] = {}
+        self._lock = threading.Lock()
 
     def observe(self, report: TrackReport) -> str:
         """Takes note of a track; resource name of the group that it belongs to now, empty for none and for a match."""
@@ -83,12 +89,23 @@ class Tracks:
             self._begin(name, track, report)
         return "" if isinstance(report.answer, Match) else track.group
 
+    def group_of(self, gallery: GalleryName, track: str) -> str:
+        """Resource name of the group that a followed track belongs to; empty for none."""
+        with self._lock:
+            found = self._tracks.get((gallery, track))
+            return found.group if found else ""
+
     def regroup(self, groups: Mapping[int, str]) -> None:
         """Tells to which groups sightings belong now; those of tracks that are not followed don't matter."""
         with self._lock:
             for track in self._tracks.values():
                 if track.key in groups:
-                    track.group = groups[track.key]
+                    self._join(track, groups[track.key])
+
+    def _join(self, track: _Track, group: str) -> None:
+        if track.group != group:
+            track.group = group
+            self.revision += 1
 
     def keys(self, gallery: GalleryName, sightings: frozenset[int], groups: frozenset[str]) -> list[int]:
         """Those sightings of followed tracks that are among these, or belong to one of these groups."""
@@ -104,7 +121,7 @@ class Tracks:
         identity = identity_in(report)
         if track.identity != identity or (report.ended and not track.ended):
             return True
-        return not (identity or track.group or track.corroborated) and self.corroborated(report)
+        return not (identity or track.group or track.corroborated) and self._corroborated(report)
 
     def _forget_silent(self) -> None:
         if len(self._tracks) > _MOST:
@@ -114,7 +131,7 @@ class Tracks:
 
     def _begin(self, name: tuple[GalleryName, str], track: _Track, report: TrackReport) -> None:
         try:
-            future = self.write(report)
+            future = self._write(report)
         except FacestreamError as error:
             self._finish(name, track, report, error)
             return
@@ -132,9 +149,10 @@ class Tracks:
             track.writing = False
             if error is None and isinstance(done, Future):
                 recorded = done.result()
-                track.key, track.group = recorded.key, recorded.group
+                track.key = recorded.key
+                self._join(track, recorded.group)
                 track.identity, track.ended = identity_in(report), report.ended
-                track.corroborated = self.corroborated(report)
+                track.corroborated = self._corroborated(report)
             newer, track.waiting = track.waiting, None
             again = newer is not None and self._says_more(newer, track)
             track.writing = again

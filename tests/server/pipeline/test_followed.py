@@ -189,4 +189,6 @@ def test_nothing_is_reported_of_a_face_that_has_no_name_no_template_or_no_pictur
 def test_who_watches_nothing_puts_nobody_into_a_group():
     one = judged(followed(), STRANGER, STRANGER).with_look(crop(1), quality(0.5))
     report = report_of(one, gallery=GALLERY, camera="door", name="s-1", ended=False)
-    assert NobodyWatches().observe(report) == ""
+    nobody = NobodyWatches()
+    assert nobody.observe(report) == nobody.group_of(GALLERY, "s-1") == ""
+    assert nobody.groups_revision == 0

@@ -89,6 +89,17 @@ def test_a_track_that_waited_alone_is_told_its_group_when_the_person_passes_agai
     assert sightings.observe(waiting) == group.name
 
 
+def test_a_stream_in_progress_sees_by_the_revision_that_a_track_belongs_to_another_group(hall, sightings):
+    waiting = hall.passes(1, ended=False)
+    before = sightings.groups_revision
+    hall.passes(2)
+    assert sightings.groups_revision == before
+    hall.passes(1)
+    (group,) = open_groups(sightings)
+    assert sightings.groups_revision > before
+    assert sightings.group_of(GALLERY, waiting.track) == group.name
+
+
 def test_a_track_is_one_sighting_however_often_it_is_reported(hall, sightings):
     for frames in (3, 4, 5):
         hall.passes(1, track="t", frames=frames, look=0, ended=False)

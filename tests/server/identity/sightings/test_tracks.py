@@ -119,6 +119,21 @@ def test_the_group_is_told_once_it_is_written_and_not_for_a_match(disk, tracks):
     assert tracks.observe(replace(REPORT, answer=ADA)) == ""
 
 
+def test_the_revision_goes_up_when_a_track_comes_to_belong_to_another_group_and_only_then(disk, tracks):
+    seen = [tracks.revision]
+    tracks.observe(REPORT)
+    for change in (
+        lambda: disk.done(group=""),
+        lambda: tracks.regroup({1: "g"}),
+        lambda: tracks.regroup({1: "g", 2: "h"}),
+        lambda: tracks.regroup({1: "h"}),
+    ):
+        change()
+        seen.append(tracks.revision)
+    assert seen == [0, 0, 1, 1, 2]
+    assert (tracks.group_of(GALLERY, "t"), tracks.group_of(GALLERY, "other")) == ("h", "")
+
+
 def test_a_write_that_failed_is_tried_again_with_the_next_report(disk, tracks, caplog):
     with caplog.at_level(logging.ERROR):
         tracks.observe(REPORT)
