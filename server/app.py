@@ -429,10 +429,14 @@ def _share(parts: Parts, recogniser: Recogniser) -> StreamShare:
 
 def _observer(parts: Parts) -> TrackObserver:
     """Who is told of tracks. Groups of strangers live in one process: several would each make their own."""
-    if parts.settings.workers > 1:
+    if not _keeps_sightings(parts.settings):
         _log.warning("strangers are not grouped and sightings not kept: --workers is above 1")
         return NobodyWatches()
     return parts.sightings
+
+
+def _keeps_sightings(settings: Settings) -> bool:
+    return settings.workers == 1
 
 
 def _session_rule(parts: Parts) -> SessionRule | None:
@@ -471,6 +475,7 @@ def _info(parts: Parts, limits: ImageLimits) -> server_pb2.GetServerInfoResponse
         ),
         target_far=settings.target_far,
         workers=settings.workers,
+        keeps_sightings=_keeps_sightings(settings),
     )
 
 
