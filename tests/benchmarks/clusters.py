@@ -12,6 +12,7 @@ printed here are the others. Offline methods get the threshold that is best on t
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -35,8 +36,7 @@ from server.settings import Settings
 from tests.benchmarks.calibration import calibration, write_calibrations
 from tests.benchmarks.embedded import SFACE, EmbeddedSet, celeba247, celeba247_far, lfw
 from tests.benchmarks.offline_clustering import METHODS, Scores, offline, scores
-from tests.benchmarks.report import Bar, Figure, finish
-from tests.benchmarks.sightings import compared_with_model
+from tests.benchmarks.report import OUT, Bar, Figure, finish
 
 SEEDS = range(5)
 STEPS = 2
@@ -72,7 +72,7 @@ def main() -> None:
     figures += false_names(faces, points)
     figures += calibration(faces, famous)
     figures += one_pass(celeba247_far(given.models_dir, face_px=FAR_PX, each=FAR_PICTURES), settings)
-    figures += compared_with_model()
+    figures += past()
     figures.append(stage())
     finish("clusters", figures)
 
@@ -245,6 +245,18 @@ def _looks(embedded: EmbeddedSet, rows: NDArray[np.int64], settings: ClusterSett
     return [
         Look(embedded.single[row], float(embedded.quality[row]), at * settings.corroborating_ns)
         for at, row in enumerate(rows.tolist())
+    ]
+
+
+def past() -> list[Figure]:
+    """What `make bench-sightings` finds, in a process of its own, which it restarts and kills children of."""
+    report = OUT / "sightings.json"
+    report.unlink(missing_ok=True)
+    subprocess.run([sys.executable, "-m", "tests.benchmarks.sightings"], check=False)
+    rows = json.loads(report.read_text())["figures"]
+    return [
+        Figure(f"past: {row['name']}", row["value"], row["unit"], Bar(row["side"]) if row["side"] else None, row["bar"])
+        for row in rows
     ]
 
 

@@ -52,19 +52,14 @@ def main() -> None:
     parser.add_argument("--operations", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    finish("sightings", compared_with_model(chosen.operations, chosen.seed))
-
-
-def compared_with_model(operations: int = 10_000, seed: int = 1) -> list[Figure]:
-    """Runs the operations; how often store and model differed."""
-    random, began = Random(seed), time.monotonic()
+    random, began = Random(chosen.seed), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sightings-") as folder:
         child = Child(Path(folder) / "data")
         driver = Driver(child, random, Reaper(child, random).call)
         compared = differences = 0
-        for number in range(1, operations + 1):
+        for number in range(1, chosen.operations + 1):
             driver.step()
-            if number % COMPARED_EVERY == 0 or number == operations:
+            if number % COMPARED_EVERY == 0 or number == chosen.operations:
                 compared += 1
                 differences += differs(driver)
             if number % 1_000 == 0:
@@ -72,15 +67,18 @@ def compared_with_model(operations: int = 10_000, seed: int = 1) -> list[Figure]
         child.kill()
     for name, count in sorted(driver.counts.items()):
         print(f"  {count:6d}  {name}")
-    return [
-        Figure("operations", operations, ""),
-        Figure("kills in the middle of one", child.kills, ""),
-        Figure("restarts", driver.counts["restart"], ""),
-        Figure("sightings at the end", len(driver.model.seen), ""),
-        Figure("comparisons of everything", compared, ""),
-        Figure("comparisons that differed", differences, "", Bar.AT_MOST, 0),
-        Figure("time", time.monotonic() - began, "s"),
-    ]
+    finish(
+        "sightings",
+        [
+            Figure("operations", chosen.operations, ""),
+            Figure("kills in the middle of one", child.kills, ""),
+            Figure("restarts", driver.counts["restart"], ""),
+            Figure("sightings at the end", len(driver.model.seen), ""),
+            Figure("comparisons of everything", compared, ""),
+            Figure("comparisons that differed", differences, "", Bar.AT_MOST, 0),
+            Figure("time", time.monotonic() - began, "s"),
+        ],
+    )
 
 
 def differs(driver: Driver) -> bool:
