@@ -183,6 +183,7 @@ def status_json(status: Status) -> Json:
         "version": server.version,
         "uptime_s": round(server.uptime_s, 1),
         "workers": server.workers,
+        "keeps_sightings": server.keeps_sightings,
         "open_streams": server.open_streams,
         "target_far": server.target_far,
         "fingerprint": server.fingerprint,

@@ -243,6 +243,7 @@ class ServerDescription:
     """What runs where, and within which limits.
 
     Of a server with several `workers`, that is processes, one answers: `open_streams` and `limits` are its own.
+    Unless it `keeps_sightings`, nobody who passes is added to the sightings and unknown people.
     """
 
     version: str
@@ -253,6 +254,7 @@ class ServerDescription:
     open_streams: int
     target_far: float
     workers: int = 1
+    keeps_sightings: bool = True
 
 
 class Health(StrEnum):

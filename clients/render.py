@@ -71,8 +71,9 @@ def letter_size(image: Image) -> int:
 def label(face: Face) -> str:
     """What is written at a face: the name or what is known instead, and the numbers behind it."""
     match face.answer:
-        case Match(display_name=name, distance=distance, threshold=threshold):
-            return f"{clipped(printable(name), _LETTERS_PER_LABEL)}  {distance:.2f} < {threshold:.2f}"
+        case Match(display_name=name, distance=distance, threshold=threshold, confidence=confidence):
+            shown = clipped(printable(name), _LETTERS_PER_LABEL)
+            return f"{shown}  {distance:.2f} < {threshold:.2f}{_certainty(confidence)}"
         case Unknown(reason=UnknownReason.GALLERY_EMPTY):
             return "unknown, nobody enrolled"
         case Unknown(distance=None):
@@ -87,6 +88,13 @@ def label(face: Face) -> str:
             return "not sure yet"
         case _:
             return ""
+
+
+def _certainty(confidence: float | None) -> str:
+    """The probability that the name is right, in whole per cent, which are never a hundred."""
+    if confidence is None:
+        return ""
+    return "  >99%" if confidence >= 0.995 else f"  {confidence:.0%}"
 
 
 def _colour(face: Face) -> Colour:

@@ -30,7 +30,7 @@ def name_the_stranger(console: Console, name: str, address: str, out: Path) -> t
     admin, server = program("facestream-admin"), ("--server", address)
     strangers = _asked(console, [admin, "unknown", "list", *server], out / "unknowns.json")["unknowns"]
     if len(strangers) != 1:
-        return (f"{len(strangers)} people were seen twice without being enrolled; {name} is the only one who was",)
+        return (f"{len(strangers)} people who are not enrolled have a group; {name} is the only one who should",)
     (stranger,) = strangers
     run(
         console,

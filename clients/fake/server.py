@@ -53,6 +53,7 @@ class FakeServerInfo(server_pb2_grpc.ServerServiceServicer):
             fingerprint="fake",
             limits=server_pb2.ServerLimits(image_bytes=2**24, image_pixels=2**25, enrolment_photos=64, streams=64),
             target_far=0.001,
+            keeps_sightings=True,
         )
         response.uptime.FromSeconds(3_723)
         return response

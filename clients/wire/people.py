@@ -133,6 +133,7 @@ def read_server(response: server_pb2.GetServerInfoResponse) -> people.ServerDesc
         open_streams=response.open_streams,
         target_far=response.target_far,
         workers=max(1, response.workers),
+        keeps_sightings=response.keeps_sightings,
     )
 
 

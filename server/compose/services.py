@@ -17,6 +17,7 @@ from facestream.v1 import (
 )
 
 from server.compose.parts import Parts
+from server.compose.sightings import keeps_sightings
 from server.compose.streams import stream_share
 from server.pipeline.enrol import EnrolmentRule
 from server.pipeline.enrolment import Enroller
@@ -123,4 +124,5 @@ def _info(parts: Parts) -> server_pb2.GetServerInfoResponse:
         ),
         target_far=settings.target_far,
         workers=settings.workers,
+        keeps_sightings=keeps_sightings(settings),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 
-from server.identity.cluster_settings import DAY_NS, ClusterSettings
+from server.identity.cluster_settings import ClusterSettings
 from server.identity.sightings.book import SightingRule, Sightings
-from server.identity.sightings.retention import RetentionPolicy
+from server.identity.sightings.retention import DAY_NS, RetentionPolicy
 from server.pipeline.enrol import EnrolmentRule, find_weakness
 from server.pipeline.followed import NobodyWatches, TrackObserver
 from server.pipeline.load import LoadedVision
@@ -35,7 +35,12 @@ def sighting_rule(settings: Settings, loaded: LoadedVision) -> SightingRule:
 
 def track_observer(settings: Settings, sightings: Sightings) -> TrackObserver:
     """Who is told of tracks. Groups of strangers live in one process: several would each make their own."""
-    if settings.workers > 1:
+    if not keeps_sightings(settings):
         _log.warning("strangers are not grouped and sightings not kept: --workers is above 1")
         return NobodyWatches()
     return sightings
+
+
+def keeps_sightings(settings: Settings) -> bool:
+    """Whether strangers are grouped and sightings kept."""
+    return settings.workers == 1

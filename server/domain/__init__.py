@@ -6,7 +6,7 @@ after its EXIF orientation, x to the right and y down. Distances are squared L2 
 """
 
 from server.domain.answers import Answer, Match, TrackReport, Undecided, UndecidedReason, Unknown, UnknownReason
-from server.domain.faces import BestCrop, Embedding, Embeddings, Faces, Quality
+from server.domain.faces import BestCrop, Embedding, Embeddings, Faces, Look, Quality
 from server.domain.images import Codec, EncodedImage, Image
 from server.domain.models import AlignmentTemplate, Calibration, ColourOrder, Decoding, OperatingPoint, PixelSpec
 from server.domain.names import GalleryName, IdentityName, OperationName, SightingName, UnknownName
@@ -25,6 +25,7 @@ __all__ = [
     "Embedding",
     "Embeddings",
     "Faces",
+    "Look",
     "Quality",
     "Answer",
     "Match",

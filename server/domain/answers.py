@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from server.domain.faces import BestCrop, Embedding
+from server.domain.faces import BestCrop, Embedding, Look
 from server.domain.names import GalleryName
 
 
@@ -87,6 +87,7 @@ class TrackReport:
         last_seen_ns: captured, wall clock, nanoseconds since the epoch.
         frames: in which it was seen.
         template: quality-weighted mean of its best embeddings, (D,) float32 of norm 1.
+        looks: that the template is the mean of, at least one.
         best: the best look at it.
         answer: who it is: Match or Unknown.
         ended: no frame will follow.
@@ -99,6 +100,7 @@ class TrackReport:
     last_seen_ns: int
     frames: int
     template: Embedding
+    looks: tuple[Look, ...]
     best: BestCrop
     answer: Match | Unknown
     ended: bool

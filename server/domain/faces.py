@@ -100,3 +100,18 @@ class BestCrop:
     pixels: Image
     quality: Quality
     taken_at_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """One embedded look at a face.
+
+    Attributes:
+        embedding: (D,) float32 of norm 1.
+        quality: 0..1.
+        at_ns: when, in nanoseconds of the camera that never go back.
+    """
+
+    embedding: Embedding
+    quality: float
+    at_ns: int

@@ -111,22 +111,6 @@ def remove(state: ClusterState, faces: Iterable[int]) -> Regrouping:
     )
 
 
-def overdue(state: ClusterState, now_ns: int, limit: int) -> list[int]:
-    """Faces of groups that expired, the longest unseen group first, up to about `limit`."""
-    settings = state.settings
-    ages = [
-        (group.last_seen_ns, number)
-        for number, group in state.groups.items()
-        if now_ns - group.last_seen_ns > (settings.known_age_ns if group.known else settings.candidate_age_ns)
-    ]
-    faces: list[int] = []
-    for _, number in sorted(ages):
-        if len(faces) >= limit:
-            break
-        faces += state.groups[number].faces
-    return faces
-
-
 def smaller_half(state: ClusterState, number: int) -> tuple[int, ...]:
     """As `Clusters.halves`: average linkage until two clusters are left."""
     group = found(state, number)

@@ -1,7 +1,8 @@
 """Online clustering of unknown faces: each new face is placed at a cost that does not depend on how many came before.
 
 A new face joins the group that is nearest by average linkage (the mean squared L2 to all of the group's faces), or
-starts a candidate; a candidate becomes a known group with its second good face. What greedy placing got wrong,
+starts a candidate; a candidate becomes a known group with its second good face, or with one that is corroborated
+(`server/identity/corroboration.py`). What greedy placing got wrong,
 `consolidate` puts right in the background, a bounded neighbourhood at a time, by clustering its faces anew.
 
 The store is the truth. Every operation only plans: it returns a `Regrouping`; the caller writes it in one transaction
@@ -146,6 +147,14 @@ class Clusters:
         check_embedding(face.embedding, self._state.dimension, "embedding")
         return placing.place(self._state, self._index.nearest, face)
 
+    def promote(self, group: int) -> Regrouping:
+        """Another look at somebody of a candidate was evidence enough: the group becomes known.
+
+        Raises:
+            NotFoundError: GROUP_UNKNOWN.
+        """
+        return Regrouping(promoted=() if admin_plans.found(self._state, group).known else (group,))
+
     def merge(self, groups: Iterable[int]) -> Regrouping:
         """An admin says that these groups are one person: all their faces become one chunklet.
 
@@ -198,10 +207,6 @@ class Clusters:
         if len(self._state.groups[group].faces) == 1:
             raise InvalidInputError("SPLIT_INVALID", f"face {face} is alone in group {group}", field="face")
         return admin_plans.split(self._state, group, [face], known=False)
-
-    def expire(self, now_ns: int, *, limit: int = 1000) -> Regrouping:
-        """Removes groups that saw no face for too long, up to about `limit` faces, the longest unseen first."""
-        return admin_plans.remove(self._state, admin_plans.overdue(self._state, now_ns, limit))
 
     def consolidate(self) -> Regrouping:
         """One bounded step of background work; it changes nothing and examines nothing when all is settled.

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
 
 from server.domain import OperatingPoint
 from server.identity.linkage import Leeway
 from server.identity.match import threshold_for
-
-DAY_NS: Final = 86_400 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +26,11 @@ class ClusterSettings:
         caution: how much nearer two small groups must be than two single faces, as a share of the threshold.
         min_quality: a face below it is not placed at all, 0..1.
         good_quality: a face below it may join, but it neither promotes nor stands for a group, 0..1.
+        corroborating_looks: so many looks at one track that agree make a group known, at least 2.
+        corroborating_ns: so long must be between the first of them and the last, at least 0.
         templates: most faces that stand for one group in searches.
         neighbours: templates that a new face is compared with.
         local_faces: most faces that are clustered anew at a time; larger groups are taken whole.
-        candidate_age_ns: a candidate that saw no face for so long expires.
-        known_age_ns: a known group that saw no face for so long expires.
     """
 
     points: tuple[OperatingPoint, ...]
@@ -44,11 +41,11 @@ class ClusterSettings:
     caution: float = 0.25
     min_quality: float = 0.05
     good_quality: float = 0.2
+    corroborating_looks: int = 3
+    corroborating_ns: int = 1_000_000_000
     templates: int = 8
     neighbours: int = 12
     local_faces: int = 192
-    candidate_age_ns: int = 1 * DAY_NS
-    known_age_ns: int = 30 * DAY_NS
 
     def __post_init__(self) -> None:
         if not 0 < self.promote_far <= self.join_far:

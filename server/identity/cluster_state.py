@@ -34,7 +34,6 @@ class Group:
         known: False while it is a candidate.
         faces: keys.
         templates: keys of the faces that stand for it.
-        last_seen_ns: when its newest face was seen.
         depleted: a face left since the templates were chosen.
     """
 
@@ -43,7 +42,6 @@ class Group:
     known: bool = False
     faces: set[int] = field(default_factory=set)
     templates: set[int] = field(default_factory=set)
-    last_seen_ns: int = 0
     depleted: bool = False
 
     @property
@@ -53,9 +51,7 @@ class Group:
 
     def view(self) -> GroupView:
         """The group as a value."""
-        return GroupView(
-            self.number, self.known, tuple(sorted(self.faces)), tuple(sorted(self.templates)), self.last_seen_ns
-        )
+        return GroupView(self.number, self.known, tuple(sorted(self.faces)), tuple(sorted(self.templates)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +189,7 @@ class ClusterState:
         pool = group.templates | entered
         if group.depleted:
             pool |= set(sorted(group.faces)[-settings.local_faces :])
-            group.last_seen_ns = max(self.faces[key].seen_at_ns for key in group.faces)
             group.depleted = False
-        newest = max((self.faces[key].seen_at_ns for key in entered), default=0)
-        group.last_seen_ns = max(group.last_seen_ns, newest)
         faces = [self.faces[key] for key in sorted(pool)]
         least = _LEAST_APART * settings.join(1)
         group.templates = set(diverse(faces, settings.templates, good_quality=settings.good_quality, least_apart=least))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from server.domain import Faces
+from server.domain import Faces, Look
 from server.identity.track import LookReason, Track, TrackRule, look_reason, pairs_of, resembling, start, trusted
-from server.identity.track_template import Look
 
 _ESTRANGED = 2
 """Close looks in a row that must not resemble a template before the face counts as another person's."""

@@ -35,10 +35,15 @@ def place(state: ClusterState, search: Search, face: UnknownFace) -> Placement:
     best = int(np.argmin(scores)) if near else -1
     if best < 0 or scores[best] > settings.join(len(state.groups)):
         number = state.next_group
-        plan = Regrouping(added=(face,), moved=((face.key, number),), started=(number,))
-        return Placement(Placed.WAITING, number, None, plan)
+        plan = Regrouping(
+            added=(face,),
+            moved=((face.key, number),),
+            started=(number,),
+            promoted=(number,) if face.corroborated else (),
+        )
+        return Placement(Placed.PROMOTED if face.corroborated else Placed.WAITING, number, None, plan)
     group = near[best]
-    promoted = not group.known and _seconds(state, group, face)
+    promoted = not group.known and (face.corroborated or _seconds(state, group, face))
     plan = Regrouping(added=(face,), moved=((face.key, group.number),), promoted=(group.number,) if promoted else ())
     placed = Placed.JOINED if group.known else Placed.PROMOTED if promoted else Placed.WAITING
     return Placement(placed, group.number, float(distances[best]), plan)

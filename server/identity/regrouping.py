@@ -24,13 +24,14 @@ class UnknownFace:
         key: the store's key of it, greater than 0, never used twice.
         embedding: (D,) float32 of norm 1.
         quality: 0..1.
-        seen_at_ns: when it was seen, wall clock, nanoseconds since the epoch.
+        corroborated: looks at its track corroborate each other; it needs no second sighting. Not kept in rows: it
+            counts when the face is placed.
     """
 
     key: int
     embedding: Embedding
     quality: float
-    seen_at_ns: int
+    corroborated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class Placed(Enum):
     JOINED = "joined"
     """It belongs to a known group."""
     PROMOTED = "promoted"
-    """It is the second good sighting of a candidate, which is a known group now."""
+    """Its group became known with it: it is the second good sighting of a candidate, or it is corroborated."""
     WAITING = "waiting"
     """It belongs to a candidate: started one, or joined one without being good or near enough to promote it."""
     TOO_POOR = "too poor"
@@ -155,14 +156,12 @@ class GroupView:
         known: False while it is a candidate.
         faces: keys of its faces, ascending.
         templates: keys of the diverse faces that stand for it in searches, ascending.
-        last_seen_ns: when its newest face was seen.
     """
 
     group: int
     known: bool
     faces: tuple[int, ...]
     templates: tuple[int, ...]
-    last_seen_ns: int
 
 
 @dataclass(frozen=True, slots=True)

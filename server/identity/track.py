@@ -14,10 +14,10 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from server.domain import Embedding, Faces, Match
+from server.domain import Embedding, Faces, Look, Match
 from server.identity.associate import Pair, associate
 from server.identity.motion import Motion
-from server.identity.track_template import Look, TrackTemplate
+from server.identity.track_template import TrackTemplate
 from server.identity.verdict import Verdict
 
 _CLOSELY_S = 0.15

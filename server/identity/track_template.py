@@ -10,25 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.domain import Embedding
+from server.domain import Embedding, Look
 
 _LEAST_WEIGHT = 0.05
 """A look of quality 0 still counts a little, or a track that has no better one would have no template."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """One embedded look at a face.
-
-    Attributes:
-        embedding: (D,) float32 of norm 1.
-        quality: 0..1.
-        at_ns: when.
-    """
-
-    embedding: Embedding
-    quality: float
-    at_ns: int
 
 
 @dataclass(frozen=True, slots=True)

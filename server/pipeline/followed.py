@@ -142,6 +142,7 @@ def report_of(followed: Followed, *, gallery: GalleryName, camera: str, name: st
         last_seen_ns=followed.seen_wall_ns,
         frames=followed.track.frames,
         template=template.embedding,
+        looks=template.looks,
         best=best,
         answer=verdict.answer,
         ended=ended,
@@ -162,6 +163,15 @@ class TrackObserver(Protocol):
         """
         ...
 
+    @property
+    def groups_revision(self) -> int:
+        """Goes up whenever a track that is followed comes to belong to another group; cheap, asked in every frame."""
+        ...
+
+    def group_of(self, gallery: GalleryName, track: str) -> str:
+        """Resource name of the group of unknown faces that a reported track belongs to now; empty for none."""
+        ...
+
 
 class NobodyWatches:
     """A TrackObserver that keeps nothing."""
@@ -169,4 +179,14 @@ class NobodyWatches:
     def observe(self, report: TrackReport) -> str:
         """As `TrackObserver.observe`."""
         del report
+        return ""
+
+    @property
+    def groups_revision(self) -> int:
+        """As `TrackObserver.groups_revision`."""
+        return 0
+
+    def group_of(self, gallery: GalleryName, track: str) -> str:
+        """As `TrackObserver.group_of`."""
+        del gallery, track
         return ""

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from server.domain import EncodedImage, Faces, GalleryName, Quality, TrackReport
+from server.domain import EncodedImage, Faces, GalleryName, Look, Quality, TrackReport
 from server.errors import UnavailableError
 from server.identity.follow import Claim, Sight, claims_of, joined, settle
 from server.identity.track import Track, TrackRule
-from server.identity.track_template import Look
 from server.identity.verdict import one_each
 from server.pipeline.allowance import LookAllowance
 from server.pipeline.camera_clock import CameraClock
@@ -127,6 +126,7 @@ class CameraSession:
         self._visible: tuple[int, ...] = ()
         self._next_number = 1
         self._whole_next = False
+        self._groups_revision = observer.groups_revision
 
     def ticket(self, captured_ns: int, arrived_ns: int) -> Ticket:
         """A place for the next frame; call in the frames' order, and `look` or `give_back` once for each.
@@ -319,9 +319,20 @@ class CameraSession:
         return named.revision
 
     def _tell(self) -> None:
+        self._regroup()
         for number, each in self._followed.items():
             if each.is_news() and (report := self._report(each, ended=False)):
                 self._followed[number] = each.after_telling(self._observer.observe(report))
+
+    def _regroup(self) -> None:
+        """Takes over what became of strangers since the last frame: written down, seen elsewhere, merged or split."""
+        revision = self._observer.groups_revision
+        if revision == self._groups_revision:
+            return
+        self._groups_revision = revision
+        for number, each in self._followed.items():
+            group = self._observer.group_of(self._camera.gallery, self._name_of(number))
+            self._followed[number] = replace(each, group=group)
 
     def _end_lost(self, at_ns: int) -> None:
         lost_ns = self._rule.track.lost_s * 1e9

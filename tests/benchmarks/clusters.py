@@ -1,4 +1,5 @@
-"""Strangers: online clustering against offline, what a new face costs, false names, and calibrated confidence.
+"""Strangers: online clustering against offline, what a new face costs, false names, calibrated confidence, who is known
+after one pass, the past against a plain model, and a stage performance.
 
     python -m tests.benchmarks.clusters
     python -m tests.benchmarks.clusters --write-calibration   fit the calibrations and put them into the catalogue
@@ -11,9 +12,12 @@ printed here are the others. Offline methods get the threshold that is best on t
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,26 +25,32 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from server.domain import Match, OperatingPoint
+from server.domain import Look, Match, OperatingPoint
 from server.identity.cluster import Clusters
 from server.identity.cluster_settings import ClusterSettings
+from server.identity.corroboration import corroborated
 from server.identity.match import Candidate, decide, threshold_for
 from server.identity.regrouping import ClusterRows, FaceRow, GroupRow, UnknownFace
 from server.inference.manifest import load_manifest
 from server.settings import Settings
 from tests.benchmarks.calibration import calibration, write_calibrations
-from tests.benchmarks.embedded import SFACE, EmbeddedSet, celeba247, lfw
+from tests.benchmarks.embedded import SFACE, EmbeddedSet, celeba247, celeba247_far, lfw
 from tests.benchmarks.offline_clustering import METHODS, Scores, offline, scores
-from tests.benchmarks.report import Bar, Figure, finish
+from tests.benchmarks.report import OUT, Bar, Figure, finish
 
 SEEDS = range(5)
 STEPS = 2
 """Steps of consolidation after each face; a server has far more time between two."""
 PRECISION = 0.995
-SIZES = MappingProxyType({"few": 1_000, "many": 100_000})
+SIZES = MappingProxyType({"few": 1_000, "some": 10_000, "many": 100_000})
 TIMED = 400
 ENROLLED = 1_000
 SEARCH_FAR = 1e-3
+FAR_PX, FAR_PICTURES = 20, 6
+"""Shorter side of a face that is far away, as those in the back of a hall; pictures of each person."""
+TRACKS = 5_000
+MIXED = 1e-3
+STAGE = "tests/e2e/test_strangers.py"
 NOT_TWO_PEOPLE = (("Diana_Taurasi", "Shavon_Earp"), ("Carolina_Moraes", "Isabela_Moraes"))
 """People of LFW whom nobody can tell apart: a woman who is there under two names, and twins."""
 
@@ -61,6 +71,9 @@ def main() -> None:
     figures += cost(settings)
     figures += false_names(faces, points)
     figures += calibration(faces, famous)
+    figures += one_pass(celeba247_far(given.models_dir, face_px=FAR_PX, each=FAR_PICTURES), settings)
+    figures += past()
+    figures.append(stage())
     finish("clusters", figures)
 
 
@@ -99,8 +112,8 @@ def online(embedded: EmbeddedSet, settings: ClusterSettings, seed: int) -> Score
     """The scores after every face was placed, one at a time in a shuffled order; one that is too poor stays alone."""
     clusters = Clusters(settings, embedded.single.shape[1])
     labels = -1 - np.arange(len(embedded))
-    for at, row in enumerate(np.random.default_rng(seed).permutation(len(embedded))):
-        face = UnknownFace(int(row) + 1, embedded.single[row], float(embedded.quality[row]), at)
+    for row in np.random.default_rng(seed).permutation(len(embedded)):
+        face = UnknownFace(int(row) + 1, embedded.single[row], float(embedded.quality[row]))
         clusters.apply(clusters.place(face).regrouping)
         for _ in range(STEPS):
             clusters.apply(clusters.consolidate())
@@ -112,10 +125,19 @@ def online(embedded: EmbeddedSet, settings: ClusterSettings, seed: int) -> Score
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Milliseconds a new face: placing and applying, and the consolidation that follows."""
+    """What a new face costs, and what becomes of it.
+
+    Attributes:
+        place_ms: placing and applying.
+        consolidate_ms: the consolidation that follows.
+        at_once: whether it joined its own group; None for somebody new.
+        settled: whether it is in its own group afterwards; None for somebody new.
+    """
 
     place_ms: float
     consolidate_ms: float
+    at_once: bool | None
+    settled: bool | None
 
 
 def cost(settings: ClusterSettings) -> list[Figure]:
@@ -127,12 +149,26 @@ def cost(settings: ClusterSettings) -> list[Figure]:
             spent[name].append(_one(clusters, SIZES[name], round_))
     place = {name: float(np.median([one.place_ms for one in costs])) for name, costs in spent.items()}
     settle = {name: float(np.mean([one.consolidate_ms for one in costs])) for name, costs in spent.items()}
+    there = {name: [one for one in costs if one.settled is not None] for name, costs in spent.items()}
     return [
+        *(
+            _share(f"joins its group at once, among {SIZES[name]:,}", [one.at_once for one in there[name]])
+            for name in there
+        ),
+        *(
+            _share(f"is there once settled, among {SIZES[name]:,}", [one.settled for one in there[name]])
+            for name in there
+        ),
         *(Figure(f"placing a face among {SIZES[name]:,}", value, "ms") for name, value in place.items()),
         *(Figure(f"consolidating after it among {SIZES[name]:,}", value, "ms") for name, value in settle.items()),
         Figure("placing among many over placing among few", place["many"] / place["few"], "x", Bar.AT_MOST, 1.5),
+        Figure("placing among many over among some", place["many"] / place["some"], "x"),
         Figure("consolidating among many over among few", settle["many"] / settle["few"], "x"),
     ]
+
+
+def _share(what: str, found: Sequence[bool | None]) -> Figure:
+    return Figure(f"a new face of somebody known {what}", sum(map(bool, found)) / len(found), "")
 
 
 def _crowd(settings: ClusterSettings, count: int) -> Clusters:
@@ -140,7 +176,7 @@ def _crowd(settings: ClusterSettings, count: int) -> Clusters:
     people = np.arange(count) // 3
     vectors = _faces(people, np.random.default_rng(1))
     rows = ClusterRows(
-        faces=tuple(FaceRow(UnknownFace(i + 1, vectors[i], 0.8, i), int(people[i]) + 1) for i in range(count)),
+        faces=tuple(FaceRow(UnknownFace(i + 1, vectors[i], 0.8), int(people[i]) + 1) for i in range(count)),
         groups=tuple(GroupRow(int(person) + 1, known=True) for person in np.unique(people)),
         next_group=int(people[-1]) + 2,
     )
@@ -164,15 +200,74 @@ def _faces(people: NDArray[np.int64], random: np.random.Generator, dimension: in
 
 def _one(clusters: Clusters, count: int, round_: int) -> Cost:
     """Every second face is of somebody who is there, the others are new people."""
-    person = round_ if round_ % 2 else count + round_
+    known = bool(round_ % 2)
+    person = round_ if known else count + round_
     (vector,) = _faces(np.array([person]), np.random.default_rng([3, round_]))
-    face = UnknownFace(count + 1 + round_, vector, 0.8, count + round_)
+    face = UnknownFace(count + 1 + round_, vector, 0.8)
     start = time.perf_counter()
     clusters.apply(clusters.place(face).regrouping)
     placed = time.perf_counter()
+    at_once = clusters.group_of(face.key) == person + 1
+    began = time.perf_counter()
     while clusters.unsettled:
         clusters.apply(clusters.consolidate())
-    return Cost(1e3 * (placed - start), 1e3 * (time.perf_counter() - placed))
+    spent = Cost(1e3 * (placed - start), 1e3 * (time.perf_counter() - began), None, None)
+    return replace(spent, at_once=at_once, settled=clusters.group_of(face.key) == person + 1) if known else spent
+
+
+def one_pass(far: EmbeddedSet, settings: ClusterSettings) -> list[Figure]:
+    """Tracks of people far away: how often their looks corroborate each other, and how often those at two people do.
+
+    A track is replayed with three photographs of a person, which differ more than three frames of one visit; a mixed
+    one has two of one person and one of another, as after a cut that tracking missed. The half of the people that the
+    rule was not chosen on.
+    """
+    held_out = far.take((far.people % 2 == 1) & (far.quality >= settings.min_quality))
+    of = {person: np.flatnonzero(held_out.people == person) for person in np.unique(held_out.people).tolist()}
+    of = {person: rows for person, rows in of.items() if len(rows) >= settings.corroborating_looks}
+    random = np.random.default_rng(0)
+    one, two = [], []
+    for _ in range(TRACKS):
+        person, other = random.choice(list(of), 2, replace=False).tolist()
+        rows = random.permutation(of[person])[: settings.corroborating_looks]
+        one.append(corroborated(_looks(held_out, rows, settings), settings))
+        rows[-1] = random.choice(of[other])
+        two.append(corroborated(_looks(held_out, rows, settings), settings))
+    what = f"one pass, faces of {FAR_PX} pixels: tracks that become known"
+    return [
+        Figure("one pass: median quality of the far faces", float(np.median(held_out.quality)), ""),
+        Figure(f"{what}, of one person", float(np.mean(one)), ""),
+        Figure(f"{what}, of two people in one track", float(np.mean(two)), "", Bar.AT_MOST, MIXED),
+    ]
+
+
+def _looks(embedded: EmbeddedSet, rows: NDArray[np.int64], settings: ClusterSettings) -> list[Look]:
+    return [
+        Look(embedded.single[row], float(embedded.quality[row]), at * settings.corroborating_ns)
+        for at, row in enumerate(rows.tolist())
+    ]
+
+
+def past() -> list[Figure]:
+    """What `make bench-sightings` finds, in a process of its own, which it restarts and kills children of."""
+    report = OUT / "sightings.json"
+    report.unlink(missing_ok=True)
+    subprocess.run([sys.executable, "-m", "tests.benchmarks.sightings"], check=False)
+    rows = json.loads(report.read_text())["figures"]
+    return [
+        Figure(f"past: {row['name']}", row["value"], row["unit"], Bar(row["side"]) if row["side"] else None, row["bar"])
+        for row in rows
+    ]
+
+
+def stage() -> Figure:
+    """Whether the test holds that plays a stage performance to a server which knows nobody."""
+    told = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rs", STAGE], check=False, capture_output=True, text=True
+    )
+    print(told.stdout[-2_000:], flush=True)
+    shown = told.returncode == 0 and "skipped" not in told.stdout
+    return Figure(f"{STAGE}: one group for each of two people in one pass", float(shown), "", Bar.AT_LEAST, 1)
 
 
 def false_names(embedded: EmbeddedSet, points: Sequence[OperatingPoint]) -> list[Figure]:

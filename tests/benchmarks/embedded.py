@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from server.domain import Codec, EncodedImage, Faces
+from server.domain import Codec, EncodedImage, Faces, Image
 from server.inference.load import Runtime
 from server.pipeline.load import ModelChoice, load_vision
 from server.pipeline.vision import FaceVision
@@ -68,15 +68,24 @@ def celeba247(models_dir: Path, embedder: str = SFACE) -> EmbeddedSet:
     return _embedded("celeba247", data_folder() / "celeba247", models_dir, embedder)
 
 
-def _embedded(name: str, folder: Path, models_dir: Path, embedder: str) -> EmbeddedSet:
+def celeba247_far(models_dir: Path, *, face_px: int, each: int) -> EmbeddedSet:
+    """Some pictures of each of them, shrunk until the face's shorter side is so many pixels: seen from far away."""
+    return _embedded(
+        f"celeba247-{face_px}px", data_folder() / "celeba247", models_dir, SFACE, face_px=face_px, each=each
+    )
+
+
+def _embedded(
+    name: str, folder: Path, models_dir: Path, embedder: str, *, face_px: int = 0, each: int | None = None
+) -> EmbeddedSet:
     vision = _vision(models_dir, embedder)
-    pictures = sorted(folder.glob("*/*.jpg"))
+    pictures = [p for person in sorted(folder.iterdir()) for p in sorted(person.glob("*.jpg"))[:each]]
     key = hashlib.sha256("\n".join([vision.fingerprint, *(str(p.relative_to(folder)) for p in pictures)]).encode())
     kept = OUT / f"embedded-{name}-{key.hexdigest()[:12]}.npz"
     if not kept.exists():
         OUT.mkdir(exist_ok=True)
         unfinished = kept.with_suffix(".part.npz")
-        np.savez(unfinished, **_embed(vision, pictures, name))
+        np.savez(unfinished, **_embed(vision, pictures, name, face_px))
         unfinished.replace(kept)
     people = [path.parent.name for path in pictures]
     number = {person: i for i, person in enumerate(sorted(set(people)))}
@@ -107,7 +116,7 @@ def _vision(models_dir: Path, embedder: str) -> FaceVision:
     return load_vision(choice, say=lambda model: None).vision
 
 
-def _embed(vision: FaceVision, pictures: Sequence[Path], title: str) -> dict[str, NDArray[np.generic]]:
+def _embed(vision: FaceVision, pictures: Sequence[Path], title: str, face_px: int) -> dict[str, NDArray[np.generic]]:
     cv2.setNumThreads(1)
     single, mirrored, quality, found = [], [], [], []
     for paths in _batches(pictures, title):
@@ -115,6 +124,9 @@ def _embed(vision: FaceVision, pictures: Sequence[Path], title: str) -> dict[str
         for path in paths:
             image = decode(EncodedImage(Codec.JPEG, path.read_bytes()), ImageLimits())
             faces = vision.detector.detect(image)
+            if face_px:
+                image = _shrunk(image, central(faces, image.shape), face_px)
+                faces = vision.detector.detect(image)
             analysis = vision.analyse(image, central(faces, image.shape))
             crops.append(analysis.crops)
             quality.append(analysis.qualities[0].score)
@@ -127,6 +139,12 @@ def _embed(vision: FaceVision, pictures: Sequence[Path], title: str) -> dict[str
         "quality": np.asarray(quality, np.float32),
         "found": np.asarray(found, np.bool_),
     }
+
+
+def _shrunk(image: Image, face: Faces, face_px: int) -> Image:
+    """The picture at the size at which the face has so many pixels; never larger."""
+    scale = min(1.0, face_px / float((face.boxes[0, 2:] - face.boxes[0, :2]).min()))
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _batches(pictures: Sequence[Path], title: str) -> Iterator[Sequence[Path]]:

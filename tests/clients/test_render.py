@@ -58,6 +58,12 @@ def test_people_strangers_and_doubts_have_different_colours() -> None:
     assert len(colours) == 3
 
 
+def sure(confidence: float) -> Face:
+    found = matching("Ada")
+    found.match.confidence = confidence
+    return read_face(found)
+
+
 def with_distance(face: object, **changes: object) -> Face:
     for name, value in changes.items():
         setattr(face.unknown, name, value)
@@ -69,6 +75,9 @@ def with_distance(face: object, **changes: object) -> Face:
     [
         (read_face(matching("Ada", distance=0.834)), "Ada  0.83 < 1.10"),
         (read_face(matching("\x1b[31mAda\nLovelace")), "Ada Lovelace  0.50 < 1.10"),
+        (sure(0.874), "Ada  0.50 < 1.10  87%"),
+        (sure(0.99), "Ada  0.50 < 1.10  99%"),
+        (sure(0.9999), "Ada  0.50 < 1.10  >99%"),
         (read_face(stranger(distance=1.4)), "unknown  1.40 > 1.10"),
         (read_face(unsure()), "too poor to tell"),
         (read_face(found_face()), ""),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from facestream.v1 import gallery_pb2
+from facestream.v1 import gallery_pb2, server_pb2
 
 from server.identity.directory import DataDirectory
 from tests.e2e.raw import RawStream, Stubs, connected, enrolment, names_in, picture, streaming
@@ -128,6 +128,12 @@ def test_when_a_worker_is_killed_the_service_goes_on_and_the_worker_comes_back(s
     with ExitStack() as undo:
         for stubs in stubs_of_every_worker(server, undo).values():
             assert len(stubs.gallery.ListIdentities(gallery_pb2.ListIdentitiesRequest()).identities) == 1
+
+
+def test_every_worker_says_that_sightings_are_not_kept(server):
+    with ExitStack() as undo:
+        for stubs in stubs_of_every_worker(server, undo).values():
+            assert not stubs.server.GetServerInfo(server_pb2.GetServerInfoRequest()).keeps_sightings
 
 
 def test_a_second_server_on_the_directory_is_refused(server, tmp_path, painted_models):

@@ -86,6 +86,7 @@ async def test_a_server_that_is_cancelled_gives_everything_back(settings, tmp_pa
             stub = server_pb2_grpc.ServerServiceStub(channel)
             info = await until_it_serves(stub)
             assert [model.kind for model in info.models] == ["detector", "embedder"]
+            assert info.keeps_sightings
             with pytest.raises(DataDirectoryInUseError):
                 await serve(settings(listen=free_address()))
         serving.cancel()

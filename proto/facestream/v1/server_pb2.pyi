@@ -167,6 +167,7 @@ class GetServerInfoResponse(_message.Message):
     OPEN_STREAMS_FIELD_NUMBER: _builtins.int
     TARGET_FAR_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
+    KEEPS_SIGHTINGS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the distribution."""
     fingerprint: _builtins.str
@@ -178,6 +179,10 @@ class GetServerInfoResponse(_message.Message):
     workers: _builtins.int
     """Processes that share the port. Which of them answers is chosen with the connection; its limits and open streams are
     its own.
+    """
+    keeps_sightings: _builtins.bool
+    """Whether tracks become sightings and strangers are grouped. Not with several workers: what was kept before can then be
+    listed and corrected, and nothing is added.
     """
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInfo]:
@@ -202,10 +207,11 @@ class GetServerInfoResponse(_message.Message):
         open_streams: _builtins.int = ...,
         target_far: _builtins.float = ...,
         workers: _builtins.int = ...,
+        keeps_sightings: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "uptime", b"uptime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "limits", b"limits", "models", b"models", "open_streams", b"open_streams", "target_far", b"target_far", "uptime", b"uptime", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "keeps_sightings", b"keeps_sightings", "limits", b"limits", "models", b"models", "open_streams", b"open_streams", "target_far", b"target_far", "uptime", b"uptime", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,6 +22,7 @@ from server.errors import InvalidInputError
 from server.identity.admission import check_page_size, name_to_enrol
 from server.identity.change import StoreChange
 from server.identity.cluster_settings import ClusterSettings
+from server.identity.corroboration import corroborated
 from server.identity.gallery import Galleries
 from server.identity.page_token import key_of, token_for
 from server.identity.sightings import correcting, operations, reads, recording
@@ -89,7 +90,7 @@ class Sightings:
         self._fingerprint = galleries.fingerprint
         self._rule = rule
         self._clusterings = Clusterings(rule.clusters, fingerprint=galleries.fingerprint, dimension=galleries.dimension)
-        self._tracks = Tracks(self._post)
+        self._tracks = Tracks(self._post, self._corroborated)
         self._watches = Watches()
         self.keeper = Keeper(galleries.store, self._clusterings, rule.retention, rule.clock)
         galleries.store.listen(self._published)
@@ -106,6 +107,15 @@ class Sightings:
             Resource name of the group of unknown faces that the track belongs to now; empty for none and for a match.
         """
         return self._tracks.observe(report)
+
+    @property
+    def groups_revision(self) -> int:
+        """Goes up whenever a followed track comes to belong to another group."""
+        return self._tracks.revision
+
+    def group_of(self, gallery: GalleryName, track: str) -> str:
+        """Resource name of the group of unknown faces that a followed track belongs to now; empty for none."""
+        return self._tracks.group_of(gallery, track)
 
     def _post(self, report: TrackReport) -> Future[Recorded]:
         track = self._record_of(report)
@@ -127,8 +137,12 @@ class Sightings:
             quality=report.best.quality,
             best_ns=report.best.taken_at_ns,
             template=report.template,
+            corroborated=self._corroborated(report),
             crop=self._rule.encode(report.best.pixels),
         )
+
+    def _corroborated(self, report: TrackReport) -> bool:
+        return corroborated(report.looks, self._rule.clusters)
 
     def _published(self, changes: Sequence[StoreChange]) -> None:
         seen = [change for change in changes if isinstance(change, SightingChange)]

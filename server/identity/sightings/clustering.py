@@ -129,7 +129,7 @@ def next_face_key(db: apsw.Connection) -> int:
 
 
 _FACES: Final = (
-    "SELECT f.face_key, f.embedding, f.score, s.last_ns, u.number, f.chunklet "
+    "SELECT f.face_key, f.embedding, f.score, u.number, f.chunklet "
     "FROM faces f JOIN sightings s USING (sighting_key) JOIN unknowns u USING (unknown_key) "
     "WHERE u.gallery_key = ? AND s.fingerprint = ? AND "
 )
@@ -146,8 +146,8 @@ def cluster_rows(db: apsw.Connection, gallery_key: int, fingerprint: str, *, onl
     """
     which, value = ("u.unknown_key = ?", only) if only else ("u.identity_key IS NULL AND ? = 0", 0)
     faces = tuple(
-        FaceRow(UnknownFace(key, np.frombuffer(embedding, "<f4"), score, last_ns), number, chunklet)
-        for key, embedding, score, last_ns, number, chunklet in db.execute(
+        FaceRow(UnknownFace(key, np.frombuffer(embedding, "<f4"), score), number, chunklet)
+        for key, embedding, score, number, chunklet in db.execute(
             f"{_FACES}{which} ORDER BY f.face_key", (gallery_key, fingerprint, value)
         )
     )

@@ -55,8 +55,8 @@ def name_unknown(
     Raises:
         NotFoundError: when the group or the identity is not there.
         InvalidInputError: IDENTITY_ELSEWHERE.
-        ConflictError: UNKNOWN_NAMED; NO_USABLE_FACE, when no face is good enough for a template of a new identity;
-            as `requests.answered`.
+        ConflictError: UNKNOWN_NAMED; NO_USABLE_FACE, when a new identity would have no template because every face is
+            of another model; as `requests.answered`.
     """
     earlier = requests.answered_as(db, order.request, OperationReceipt)
     if earlier is not None:
@@ -64,7 +64,7 @@ def name_unknown(
     row = reads.unknown_row(db, naming.unknown)
     refuse_named(db, row)
     place = Place(naming.unknown.gallery, row.gallery_key, order.at_ns)
-    sightings, templates = _templates(db, row.key, clusterings.fingerprint, naming.fit)
+    sightings, templates = _templates(db, row.key, clusterings.fingerprint, naming)
     subject = _subject(db, clusterings, naming, place, found=bool(templates))
     affirmed = _affirm(db, subject.identity_key, row.key)
     change = _enrolled(db, subject, sightings, templates, order.at_ns)
@@ -123,8 +123,13 @@ def refuse_named(db: apsw.Connection, row: reads.UnknownRow) -> None:
 
 
 def _templates(
-    db: apsw.Connection, unknown_key: int, fingerprint: str, fit: Callable[[Quality], bool]
+    db: apsw.Connection, unknown_key: int, fingerprint: str, naming: Naming
 ) -> tuple[list[int], list[NewTemplate]]:
+    """The faces to recognise the person by, with their sightings.
+
+    Somebody new who was only ever seen from far away is recognised by the best look there is: the admin who looked at
+    it said who that is, and it is the mean of a track. `gallery check` reports it as a weak reference.
+    """
     rows: list[tuple[Any, ...]] = db.execute(
         "SELECT s.sighting_key, s.embedding, s.quality FROM faces f JOIN sightings s USING (sighting_key) "
         "WHERE f.unknown_key = ? AND s.fingerprint = ? ORDER BY s.score DESC, s.sighting_key LIMIT ?",
@@ -134,7 +139,9 @@ def _templates(
     vectors = np.frombuffer(b"".join(embedding for _, embedding, _ in rows), "<f4").reshape(
         len(rows), -1 if rows else 0
     )
-    chosen = promoted(vectors, qualities, fit)
+    chosen = promoted(vectors, qualities, naming.fit)
+    if not chosen and naming.identity is None:
+        chosen = list(range(len(rows)))[:1]
     keys = [rows[i][0] for i in chosen]
     return keys, [template_of(db, rows[i][0]) for i in chosen]
 
@@ -164,8 +171,8 @@ def _subject(db: apsw.Connection, clusterings: Clusterings, naming: Naming, plac
     if not found:
         raise ConflictError(
             "NO_USABLE_FACE",
-            f"no face of {naming.unknown} is good enough to recognise the person by; wait for better looks, or name it "
-            "as somebody who is enrolled",
+            f"every face of {naming.unknown} was embedded by other models than the server's, so that nobody would be "
+            "recognised by it; wait until the person comes again, or name it as somebody who is enrolled",
         )
     pin = pinned(db, place.gallery, clusterings.fingerprint, place.at_ns)
     return new_person(db, place.gallery, pin, (naming.display_name, place.at_ns))

@@ -8,9 +8,10 @@ import apsw
 
 from server.domain import Embedding, GalleryName, IdentityName, Quality
 from server.identity.change import StoreChange
+from server.identity.cluster import Clusters
 from server.identity.entries import pinned, quality_text
 from server.identity.group_commit import Outcome
-from server.identity.regrouping import UnknownFace
+from server.identity.regrouping import Regrouping, UnknownFace
 from server.identity.sightings import reads
 from server.identity.sightings.clustering import Clusterings, Place, blob, joined, next_face_key
 from server.identity.sightings.records import SightingChange
@@ -35,6 +36,7 @@ class TrackRecord:
         quality: of the best look.
         best_ns: when that was captured.
         template: (D,) of the track.
+        corroborated: the looks at it corroborate each other.
         crop: JPEG; empty when it is not kept.
     """
 
@@ -51,6 +53,7 @@ class TrackRecord:
     quality: Quality
     best_ns: int
     template: Embedding
+    corroborated: bool
     crop: bytes
 
 
@@ -132,24 +135,38 @@ def _write(db: apsw.Connection, place: Place, track: TrackRecord, keys: tuple[in
 def _place(
     db: apsw.Connection, clusterings: Clusterings, place: Place, sighting_key: int, track: TrackRecord
 ) -> list[SightingChange]:
-    """Gives a face its place among the unknown ones; one that waits alone gets a new one when its track has ended."""
+    """Gives a face its place among the unknown ones, or another one when more is known of it (see `_again`)."""
     changes = []
     row = db.execute(
-        "SELECT f.face_key, u.known, (SELECT count(*) FROM faces o WHERE o.unknown_key = f.unknown_key) "
-        "FROM faces f JOIN unknowns u USING (unknown_key) WHERE f.sighting_key = ?",
+        "SELECT f.face_key, u.known, f.chunklet <> 0 OR (SELECT count(*) FROM faces o "
+        "WHERE o.unknown_key = f.unknown_key) > 1 FROM faces f JOIN unknowns u USING (unknown_key) "
+        "WHERE f.sighting_key = ?",
         (sighting_key,),
     ).fetchone()
     if row is not None:
-        face_key, known, count = row
-        if known or count > 1 or not track.ended:
+        face_key, known, bound = row
+        plan = None if known else _again(clusterings.of(db, place.gallery_key), face_key, track, bound=bool(bound))
+        if plan is None:
             return []
-        plan = clusterings.of(db, place.gallery_key).remove([face_key])
         changes.append(clusterings.write(db, place, plan))
-    face = UnknownFace(next_face_key(db), track.template, track.quality.score, track.last_seen_ns)
+        if not plan.removed:
+            return changes
+    face = UnknownFace(next_face_key(db), track.template, track.quality.score, track.corroborated)
     placement = clusterings.of(db, place.gallery_key).place(face)
     if placement.regrouping.changes_anything:
         changes.append(clusterings.write(db, place, placement.regrouping, {face.key: sighting_key}))
     return changes
+
+
+def _again(clusters: Clusters, face_key: int, track: TrackRecord, *, bound: bool) -> Regrouping | None:
+    """What becomes of a face that is in a candidate when its track is reported once more; None for nothing.
+
+    One that waits alone is taken out, to be placed anew by a template that has grown, when its track has ended or is
+    corroborated. One that is bound, to other faces or by what an admin said, stays, and its group becomes known.
+    """
+    if bound:
+        return clusters.promote(clusters.group_of(face_key)) if track.corroborated else None
+    return clusters.remove([face_key]) if track.ended or track.corroborated else None
 
 
 def _leave(

@@ -16,6 +16,8 @@ from server.identity.sightings import reads
 from server.identity.sightings.clustering import Clusterings, Place, joined
 from server.identity.sightings.records import SightingChange
 
+DAY_NS: Final = 86_400 * 10**9
+
 _MOST_AT_ONCE: Final = 1_000
 """Sightings that one transaction removes, so that no other write waits long."""
 

@@ -1,8 +1,8 @@
 """The tracks that cameras report now: what of them must be written, and which group each belongs to.
 
-A track is reported many times and written a few times: once when it is first reported, when its answer changes, and at
-its end. While a write is on its way the newest report waits in its place, so that a slow disk is never asked for more
-than one write a track.
+A track is reported many times and written a few times: once when it is first reported, when its answer changes, when a
+track of nobody is corroborated, and at its end. While a write is on its way the newest report waits in its place, so
+that a slow disk is never asked for more than one write a track.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from server.domain import GalleryName, Match, TrackReport
@@ -43,12 +43,9 @@ class _Track:
     identity: str | None = None
     """As written last: the match, "" for an unknown; None while nothing is written."""
     ended: bool = False
+    corroborated: bool = False
     writing: bool = False
     waiting: TrackReport | None = None
-
-    def needs(self, report: TrackReport) -> bool:
-        """True when the report says what is not written yet."""
-        return self.identity != identity_in(report) or (report.ended and not self.ended)
 
 
 def identity_in(report: TrackReport) -> str:
@@ -56,17 +53,25 @@ def identity_in(report: TrackReport) -> str:
     return report.answer.identity if isinstance(report.answer, Match) else ""
 
 
-@dataclass(frozen=True)
 class Tracks:
     """All tracks of all cameras. Every method may be called from any thread.
 
-    Attributes:
+    Args:
         write: begins to write a report down; the future gets the outcome once that is durable.
+        corroborated: whether the looks of a report corroborate each other.
+
+    Attributes:
+        revision: goes up whenever a track comes to belong to another group.
     """
 
-    write: Callable[[TrackReport], Future[Recorded]]
-    _tracks: dict[tuple[GalleryName, str], _Track] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(
+        self, write: Callable[[TrackReport], Future[Recorded]], corroborated: Callable[[TrackReport], bool]
+    ) -> None:
+        self.revision = 0
+        self._write = write
+        self._corroborated = corroborated
+        self._tracks: dict[tuple[GalleryName, str], _Track] = {}
+        self._lock = threading.Lock()
 
     def observe(self, report: TrackReport) -> str:
         """Takes note of a track; resource name of the group that it belongs to now, empty for none and for a match."""
@@ -78,18 +83,29 @@ class Tracks:
                 track.waiting = report
                 begin = False
             else:
-                begin = track.writing = track.needs(report)
+                begin = track.writing = self._says_more(report, track)
             self._forget_silent()
         if begin:
             self._begin(name, track, report)
         return "" if isinstance(report.answer, Match) else track.group
+
+    def group_of(self, gallery: GalleryName, track: str) -> str:
+        """Resource name of the group that a followed track belongs to; empty for none."""
+        with self._lock:
+            found = self._tracks.get((gallery, track))
+            return found.group if found else ""
 
     def regroup(self, groups: Mapping[int, str]) -> None:
         """Tells to which groups sightings belong now; those of tracks that are not followed don't matter."""
         with self._lock:
             for track in self._tracks.values():
                 if track.key in groups:
-                    track.group = groups[track.key]
+                    self._join(track, groups[track.key])
+
+    def _join(self, track: _Track, group: str) -> None:
+        if track.group != group:
+            track.group = group
+            self.revision += 1
 
     def keys(self, gallery: GalleryName, sightings: frozenset[int], groups: frozenset[str]) -> list[int]:
         """Those sightings of followed tracks that are among these, or belong to one of these groups."""
@@ -100,6 +116,13 @@ class Tracks:
                 if where == gallery and track.key and (track.key in sightings or track.group in groups)
             ]
 
+    def _says_more(self, report: TrackReport, track: _Track) -> bool:
+        """True when the report says what is not written yet."""
+        identity = identity_in(report)
+        if track.identity != identity or (report.ended and not track.ended):
+            return True
+        return not (identity or track.group or track.corroborated) and self._corroborated(report)
+
     def _forget_silent(self) -> None:
         if len(self._tracks) > _MOST:
             name = next((name for name, track in self._tracks.items() if not track.writing), None)
@@ -108,7 +131,7 @@ class Tracks:
 
     def _begin(self, name: tuple[GalleryName, str], track: _Track, report: TrackReport) -> None:
         try:
-            future = self.write(report)
+            future = self._write(report)
         except FacestreamError as error:
             self._finish(name, track, report, error)
             return
@@ -126,10 +149,12 @@ class Tracks:
             track.writing = False
             if error is None and isinstance(done, Future):
                 recorded = done.result()
-                track.key, track.group = recorded.key, recorded.group
+                track.key = recorded.key
+                self._join(track, recorded.group)
                 track.identity, track.ended = identity_in(report), report.ended
+                track.corroborated = self._corroborated(report)
             newer, track.waiting = track.waiting, None
-            again = newer is not None and track.needs(newer)
+            again = newer is not None and self._says_more(newer, track)
             track.writing = again
             if not again and (track.ended or (error is not None and report.ended)):
                 self._tracks.pop(name, None)

@@ -314,6 +314,7 @@ def test_status_shows_server_models_and_gallery(run: Admin) -> None:
         assert text in out
     shown = run.json("status")
     assert shown["health"] == "serving"
+    assert shown["keeps_sightings"] is True
     assert shown["gallery"]["identity_count"] == 1
     (model,) = shown["models"]
     assert model["backend_reason"] == "nothing else is there"

@@ -6,7 +6,7 @@ import pytest
 from server.domain import OperatingPoint
 from server.errors import EmbeddingError, InvalidInputError, NotFoundError
 from server.identity.cluster import Clusters
-from server.identity.cluster_settings import DAY_NS, ClusterSettings
+from server.identity.cluster_settings import ClusterSettings
 from server.identity.index_settings import IndexSettings
 from server.identity.regrouping import ClusterRows, FaceRow, GroupRow, Placed, Regrouping, UnknownFace
 from tests.server.identity.unknown_crowd import DIMENSION, POINTS, SETTINGS, crowd, face, look, placed, settled
@@ -20,7 +20,7 @@ def on_circle(key: int, degrees: float) -> UnknownFace:
     """A face on a circle: two of them are 2 - 2 cos(angle between) apart."""
     vector = np.zeros(DIMENSION, np.float32)
     vector[:2] = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return UnknownFace(key, vector, 0.9, key)
+    return UnknownFace(key, vector, 0.9)
 
 
 class TestPlacing:
@@ -65,6 +65,33 @@ class TestPlacing:
 
         assert placement.placed is Placed.WAITING
         assert placement.group == clusters.group_of(1)
+
+    def test_a_corroborated_look_is_known_at_once(self):
+        clusters = Clusters(SETTINGS, DIMENSION)
+
+        placement = placed(clusters, replace(face(1, person=1), corroborated=True))
+
+        assert placement.placed is Placed.PROMOTED
+        assert clusters.view(placement.group).known
+
+    def test_a_corroborated_look_makes_the_candidate_that_it_joins_known(self):
+        clusters = crowd([])
+        placed(clusters, face(1, person=1, quality=SETTINGS.good_quality - 0.01))
+
+        placement = placed(clusters, replace(face(2, person=1), corroborated=True))
+
+        assert placement.placed is Placed.PROMOTED
+        assert clusters.view(placement.group).faces == (1, 2)
+
+    def test_a_candidate_is_promoted_once(self):
+        clusters = crowd([1])
+
+        clusters.apply(clusters.promote(1))
+
+        assert clusters.view(1).known
+        assert not clusters.promote(1).changes_anything
+        with pytest.raises(NotFoundError, match="no group 9"):
+            clusters.promote(9)
 
     def test_a_face_that_is_too_poor_belongs_nowhere(self):
         clusters = crowd([1])
@@ -117,7 +144,7 @@ class TestPlacing:
 
     def test_an_embedding_that_is_no_unit_vector_is_refused(self):
         with pytest.raises(EmbeddingError):
-            crowd([1]).place(UnknownFace(2, np.zeros(DIMENSION, np.float32), 0.9, 0))
+            crowd([1]).place(UnknownFace(2, np.zeros(DIMENSION, np.float32), 0.9))
 
 
 class TestConsolidating:
@@ -276,27 +303,6 @@ class TestAdmins:
         with pytest.raises(error) as raised:
             call(crowd([1, 1, 2]))
         assert raised.value.reason == reason
-
-
-class TestExpiry:
-    def test_candidates_go_before_known_groups(self):
-        clusters = crowd([1, 1, 2])
-
-        clusters.apply(clusters.expire(SETTINGS.candidate_age_ns + 10))
-
-        assert clusters.groups() == (1,)
-
-    def test_a_group_that_was_seen_again_stays(self):
-        clusters = crowd([1, 1])
-        placed(clusters, face(3, person=1, at_ns=40 * DAY_NS))
-
-        assert clusters.expire(60 * DAY_NS) == Regrouping()
-        assert clusters.expire(71 * DAY_NS).removed == (1, 2, 3)
-
-    def test_one_call_removes_a_bounded_number_the_longest_unseen_first(self):
-        clusters = crowd(list(range(20)))
-
-        assert clusters.expire(2 * DAY_NS, limit=3).removed == (1, 2, 3)
 
 
 class TestSearching:

@@ -33,6 +33,6 @@ def test_a_poor_face_stands_for_a_group_only_when_there_is_no_other():
 
 def test_a_face_that_adds_nothing_is_left_out():
     first = face(1, 1)
-    twin = UnknownFace(2, first.embedding, 0.8, 0)
+    twin = UnknownFace(2, first.embedding, 0.8)
 
     assert chosen([first, twin], 4) == [1]

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.domain import Faces, Unknown, UnknownReason
+from server.domain import Faces, Look, Unknown, UnknownReason
 from server.identity.follow import Claim, Sight, claims_of, joined, settle
 from server.identity.track import LookReason, TrackRule, start
-from server.identity.track_template import Look
 from server.identity.verdict import Verdict
 from tests.server.identity.crowd import DIMENSION, unit
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from server.domain import Faces, Match, Unknown, UnknownReason
+from server.domain import Faces, Look, Match, Unknown, UnknownReason
 from server.identity.associate import Pair
 from server.identity.track import LookReason, TrackRule, look_reason, pairs_of, resembling, start, trusted
-from server.identity.track_template import Look
 from server.identity.verdict import Verdict
 from tests.server.identity.crowd import unit
 

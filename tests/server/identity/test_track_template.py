@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.identity.track_template import Look, TrackTemplate
+from server.domain import Look
+from server.identity.track_template import TrackTemplate
 from tests.server.identity.crowd import DIMENSION, unit
 
 

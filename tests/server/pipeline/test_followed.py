@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from server.domain import Faces, GalleryName, Match, Quality, Undecided, UndecidedReason, Unknown, UnknownReason
+from server.domain import Faces, GalleryName, Look, Match, Quality, Undecided, UndecidedReason, Unknown, UnknownReason
 from server.identity.track import TrackRule, start
-from server.identity.track_template import Look
 from server.pipeline.followed import Followed, NobodyWatches, report_of
 from tests.painted import person
 
@@ -192,4 +191,6 @@ def test_nothing_is_reported_of_a_face_that_has_no_name_no_template_or_no_pictur
 def test_who_watches_nothing_puts_nobody_into_a_group():
     one = judged(followed(), STRANGER, STRANGER).with_look(crop(1), quality(0.5))
     report = report_of(one, gallery=GALLERY, camera="door", name="s-1", ended=False)
-    assert NobodyWatches().observe(report) == ""
+    nobody = NobodyWatches()
+    assert nobody.observe(report) == nobody.group_of(GALLERY, "s-1") == ""
+    assert nobody.groups_revision == 0

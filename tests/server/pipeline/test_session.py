@@ -44,10 +44,16 @@ class Diary:
 
     def __init__(self):
         self.reports = []
+        self.group = "tenants/default/galleries/default/groups/strangers"
+        self.groups_revision = 0
 
     def observe(self, report):
         self.reports.append(report)
-        return "tenants/default/galleries/default/groups/strangers"
+        return self.group
+
+    def group_of(self, gallery, track):
+        reported = {(report.gallery, report.track) for report in self.reports}
+        return self.group if (gallery, track) in reported else ""
 
 
 class Film:
@@ -454,6 +460,16 @@ def test_a_stranger_wears_the_group_that_the_observer_gave_and_a_named_person_no
     said = by_place(film.show(at(EVE, 96), at(ADA, 300)))
     assert said[98].answer.group.endswith("/groups/strangers")
     assert isinstance(said[302].answer, Match)
+
+
+def test_a_group_that_changes_shows_in_the_next_frame_without_another_report(film, people):
+    film.stay(at(EVE, 96), seconds=1)
+    told = len(film.observer.reports)
+    film.observer.group = "tenants/default/galleries/default/groups/merged"
+    assert film.show(at(EVE, 96)).recognised[0].answer.group.endswith("/groups/strangers")
+    film.observer.groups_revision += 1
+    assert film.show(at(EVE, 96)).recognised[0].answer.group.endswith("/groups/merged")
+    assert len(film.observer.reports) == told
 
 
 # ---- when faces are searched for

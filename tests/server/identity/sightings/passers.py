@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from server.domain import (
     BestCrop,
     Embedding,
     GalleryName,
+    Look,
     Match,
     OperatingPoint,
     Quality,
@@ -34,6 +35,8 @@ THRESHOLD = 0.9
 SECOND_NS = 10**9
 FOR_EVER = RetentionPolicy(0, 0, 0)
 POOR = replace(QUALITY, score=0.01)
+LONG = (0, 0.5, 1)
+"""When a face is looked at that needs no second sighting, seconds."""
 
 
 class Observer(Protocol):
@@ -96,8 +99,9 @@ class Passers:
         quality: Quality = QUALITY,
         ended: bool = True,
         frames: int = 9,
+        seen_s: Sequence[float] = (0,),
     ) -> TrackReport:
-        """What the tracker would say of a person who passes by."""
+        """What the tracker would say of a person who passes by, after looks at these times."""
         number = next(self._numbers)
         template = face_of(person, number if look is None else look, dimension=self.dimension)
         return TrackReport(
@@ -108,6 +112,7 @@ class Passers:
             last_seen_ns=(at_s + 2) * SECOND_NS,
             frames=frames,
             template=template,
+            looks=tuple(Look(template, quality.score, round(seen * SECOND_NS)) for seen in seen_s),
             best=BestCrop(np.full((4, 4, 3), person % 250, np.uint8), quality, (at_s + 1) * SECOND_NS),
             answer=self.answer(template),
             ended=ended,

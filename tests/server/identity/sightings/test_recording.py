@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from server.domain import IdentityName, Match, SightingName
 from server.identity.sightings.book import Sightings
 from server.identity.sightings.records import SightingFilter
-from tests.server.identity.crowd import GALLERY, enrol
-from tests.server.identity.sightings.passers import POOR, SECOND_NS, Passers, face_of, rule_of
+from tests.server.identity.crowd import GALLERY, QUALITY, enrol
+from tests.server.identity.sightings.passers import LONG, POOR, SECOND_NS, Passers, face_of, rule_of
+
+FAINT = replace(QUALITY, score=0.1)
+"""Good enough to be placed, too poor to promote as a second sighting."""
 
 
 def listed(sightings, **wanted):
@@ -39,6 +44,34 @@ def test_a_stranger_seen_twice_is_a_group_of_both_sightings_whatever_the_camera(
     assert other.person.unknown == ""
 
 
+def test_a_stranger_who_stays_is_a_group_in_one_pass(hall, sightings):
+    hall.passes(1, track="t", seen_s=LONG[:1], ended=False)
+    hall.passes(1, track="t", seen_s=LONG[:2], ended=False)
+    assert not open_groups(sightings)
+    staying = hall.passes(1, track="t", seen_s=LONG, ended=False)
+    (group,) = open_groups(sightings)
+    assert group.sighting_count == 1
+    assert sightings.observe(staying) == group.name
+    hall.passes(1, track="t", seen_s=LONG)
+    assert [one.name for one in open_groups(sightings)] == [group.name]
+
+
+def test_a_stranger_who_stays_after_having_passed_makes_the_candidate_known(hall, sightings):
+    hall.passes(1, quality=FAINT)
+    hall.passes(1, track="t", quality=FAINT, ended=False)
+    assert not open_groups(sightings)
+    hall.passes(1, track="t", seen_s=LONG)
+    (group,) = open_groups(sightings)
+    assert group.sighting_count == 2
+
+
+def test_a_stranger_who_stays_far_away_is_a_group_too_and_one_who_is_illegible_is_not(hall, sightings):
+    hall.passes(1, quality=FAINT, seen_s=LONG)
+    hall.passes(2, quality=POOR, seen_s=LONG)
+    (group,) = open_groups(sightings)
+    assert group.sighting_count == 1
+
+
 def test_the_tracker_is_told_the_group_once_it_is_written(hall, sightings):
     hall.passes(1)
     report = hall.report(1, ended=False)
@@ -54,6 +87,17 @@ def test_a_track_that_waited_alone_is_told_its_group_when_the_person_passes_agai
     hall.passes(1)
     (group,) = open_groups(sightings)
     assert sightings.observe(waiting) == group.name
+
+
+def test_a_stream_in_progress_sees_by_the_revision_that_a_track_belongs_to_another_group(hall, sightings):
+    waiting = hall.passes(1, ended=False)
+    before = sightings.groups_revision
+    hall.passes(2)
+    assert sightings.groups_revision == before
+    hall.passes(1)
+    (group,) = open_groups(sightings)
+    assert sightings.groups_revision > before
+    assert sightings.group_of(GALLERY, waiting.track) == group.name
 
 
 def test_a_track_is_one_sighting_however_often_it_is_reported(hall, sightings):

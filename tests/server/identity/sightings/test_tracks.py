@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from server.domain import BestCrop, Match, TrackReport, UnknownReason
+from server.domain import BestCrop, Look, Match, TrackReport, UnknownReason
 from server.domain import Unknown as Stranger
 from server.errors import StorageError, UnavailableError
 from server.identity.sightings.tracks import Recorded, Tracks
@@ -25,6 +25,7 @@ REPORT = TrackReport(
     last_seen_ns=2,
     frames=3,
     template=unit(1, 0)[0],
+    looks=(Look(unit(1, 0)[0], 0.9, 0),),
     best=BestCrop(np.zeros((4, 4, 3), np.uint8), QUALITY, 2),
     answer=STRANGER,
     ended=False,
@@ -60,7 +61,7 @@ def disk():
 
 @pytest.fixture
 def tracks(disk):
-    return Tracks(disk.write)
+    return Tracks(disk.write, lambda report: len(report.looks) > 1)
 
 
 def test_a_track_is_written_at_its_first_report_when_its_answer_changes_and_at_its_end(disk, tracks):
@@ -81,6 +82,23 @@ def test_a_track_is_written_at_its_first_report_when_its_answer_changes_and_at_i
     ]
 
 
+def test_a_track_of_nobody_is_written_once_more_when_it_is_corroborated(disk, tracks):
+    corroborated = replace(REPORT, looks=REPORT.looks * 2)
+    for report in (REPORT, REPORT, corroborated, corroborated):
+        tracks.observe(report)
+        while disk.waiting:
+            disk.done()
+    assert disk.written == [REPORT, corroborated]
+
+
+def test_a_track_that_has_a_name_or_a_group_is_not_written_because_it_is_corroborated(disk, tracks):
+    for fields, group in (({"track": "named", "answer": ADA}, ""), ({"track": "grouped"}, "g")):
+        tracks.observe(replace(REPORT, **fields))
+        disk.done(group=group)
+        tracks.observe(replace(REPORT, looks=REPORT.looks * 2, **fields))
+    assert len(disk.written) == 2
+
+
 def test_while_a_write_is_on_its_way_only_the_newest_report_waits(disk, tracks):
     tracks.observe(REPORT)
     tracks.observe(replace(REPORT, answer=ADA, frames=4))
@@ -99,6 +117,21 @@ def test_the_group_is_told_once_it_is_written_and_not_for_a_match(disk, tracks):
     tracks.regroup({1: "h", 2: "i"})
     assert tracks.observe(REPORT) == "h"
     assert tracks.observe(replace(REPORT, answer=ADA)) == ""
+
+
+def test_the_revision_goes_up_when_a_track_comes_to_belong_to_another_group_and_only_then(disk, tracks):
+    seen = [tracks.revision]
+    tracks.observe(REPORT)
+    for change in (
+        lambda: disk.done(group=""),
+        lambda: tracks.regroup({1: "g"}),
+        lambda: tracks.regroup({1: "g", 2: "h"}),
+        lambda: tracks.regroup({1: "h"}),
+    ):
+        change()
+        seen.append(tracks.revision)
+    assert seen == [0, 0, 1, 1, 2]
+    assert (tracks.group_of(GALLERY, "t"), tracks.group_of(GALLERY, "other")) == ("h", "")
 
 
 def test_a_write_that_failed_is_tried_again_with_the_next_report(disk, tracks, caplog):
