@@ -77,7 +77,7 @@ def list_unknowns(
 
 
 def _caption(unknown: UnknownPerson) -> tuple[str, ...]:
-    return unknown.display_name or unknown.id, f"{unknown.sighting_count} times, {clock(unknown.last_seen_at)}"
+    return unknown.display_name or unknown.id, f"{unknown.sighting_count} times, last", clock(unknown.last_seen_at)
 
 
 @app.command(epilog="Example: facestream-admin unknown show mb2xq --save faces.jpg")
