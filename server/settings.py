@@ -20,6 +20,18 @@ from pydantic_settings import (
 from server.errors import InvalidInputError
 
 _ENV_PREFIX = "FACESTREAM_"
+_ABOUT = """Names the enrolled people in the frames that cameras stream to it, until SIGTERM or Ctrl-C.
+
+Each option may also be set by an environment variable (--data-dir as
+FACESTREAM_DATA_DIR) or in a file of TOML (as data_dir); a flag goes before the
+environment, and that before the file.
+
+  --config FILE    read settings from this file
+  --print-config   show the settings in force as JSON, and end
+
+Examples:
+  facestream-server --data-dir /var/lib/facestream --log-format text
+  FACESTREAM_WORKERS=4 facestream-server --config facestream.toml --print-config"""
 
 
 def _address(text: str) -> str:
@@ -181,11 +193,16 @@ def load_settings(arguments: Sequence[str]) -> Settings:
         raise InvalidInputError("SETTINGS_INVALID", f"--config {found.config}: no such file")
 
     class FromFile(Settings):
+        __doc__ = _ABOUT
         model_config = SettingsConfigDict(toml_file=found.config)
 
     try:
         source: CliSettingsSource[FromFile] = CliSettingsSource(
-            FromFile, cli_prog_name="facestream-server", cli_parse_args=list(rest), cli_exit_on_error=False
+            FromFile,
+            cli_prog_name="facestream-server",
+            cli_parse_args=list(rest),
+            cli_exit_on_error=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         return FromFile(_cli_settings_source=source)  # type: ignore[call-arg]
     except ValidationError as error:

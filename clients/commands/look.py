@@ -105,7 +105,7 @@ def _status_rows(target: str, status: Status) -> list[tuple[str, str]]:
     hours, rest = divmod(round(server.uptime_s), 3600)
     return [
         ("server", f"{target}, version {server.version}, {status.health.replace('_', ' ')}"),
-        ("up since", f"{hours}:{rest // 60:02d}:{rest % 60:02d} h"),
+        ("up for", f"{hours}:{rest // 60:02d}:{rest % 60:02d} h"),
         ("open streams", f"{server.open_streams} of {server.limits.streams}{_of_one(server.workers)}"),
         ("sightings", "kept" if server.keeps_sightings else "not kept, and strangers not grouped: several workers"),
         ("false accept rate", f"{server.target_far:g}"),

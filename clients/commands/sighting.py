@@ -10,8 +10,7 @@ import typer
 
 from clients.client import Client
 from clients.commands.admin_context import AdminContext, Output
-from clients.commands.unknown import Sheet
-from clients.lettering import default_lettering
+from clients.commands.sheets import Sheet, save_faces
 from clients.output_seen import (
     SIGHTING_COLUMNS,
     clock,
@@ -25,7 +24,7 @@ from clients.output_seen import (
 )
 from clients.photos import read_photo
 from clients.seen import PastSearch, RecordedSighting, SightingQuery
-from clients.sheet import SheetFace, save_sheet
+from clients.sheet import SheetFace
 
 app = typer.Typer(help="Who was seen where and when.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -34,7 +33,16 @@ Which = Annotated[
 ]
 Camera = Annotated[str, typer.Option(metavar="NAME", help="Only of this camera.", show_default=False)]
 Ignored = Annotated[bool, typer.Option("--ignored", help="Also of people who are ignored.")]
-_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"]
+
+
+def _time(text: str) -> datetime:
+    """A day, or a time of a day, in local time."""
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time; write a day as 2026-11-24, or a time as 2026-11-24T18:30"
+        ) from None
 
 
 @app.command("list", epilog="Example: facestream-admin sighting list --person 'Ada Lovelace' --since 2026-11-24")
@@ -50,14 +58,12 @@ def list_sightings(  # noqa: PLR0913 - one for each option
     camera: Camera = "",
     since: Annotated[
         datetime | None,
-        typer.Option(
-            metavar="TIME", formats=_FORMATS, help="Only those not over before, local time.", show_default=False
-        ),
+        typer.Option(metavar="TIME", parser=_time, help="Only those not over before, local time.", show_default=False),
     ] = None,
     until: Annotated[
         datetime | None,
         typer.Option(
-            metavar="TIME", formats=_FORMATS, help="Only those that began before, local time.", show_default=False
+            metavar="TIME", parser=_time, help="Only those that began before, local time.", show_default=False
         ),
     ] = None,
     ignored: Ignored = False,
@@ -72,8 +78,8 @@ def list_sightings(  # noqa: PLR0913 - one for each option
             identity=(await client.find(person)).name if person else "",
             unknown=unknown,
             camera=camera,
-            start_at=since.astimezone() if since else None,
-            end_at=until.astimezone() if until else None,
+            start_at=since,
+            end_at=until,
             include_ignored=ignored,
         )
         found = []
@@ -85,8 +91,7 @@ def list_sightings(  # noqa: PLR0913 - one for each option
         return found, [SheetFace((await client.sightings.get(seen.name))[1], _caption(seen)) for seen in shown]
 
     sightings, faces = admin.call(listed)
-    if save:
-        save_sheet(save, faces, default_lettering())
+    save_faces(admin, save, faces)
     admin.answer(
         {"sightings": [sighting_json(sighting) for sighting in sightings]},
         SIGHTING_COLUMNS,
@@ -167,8 +172,7 @@ def search(
         ]
 
     result, faces = admin.call(searched)
-    if save:
-        save_sheet(save, faces, default_lettering())
+    save_faces(admin, save, faces)
     admin.answer(
         past_json(result), ("face", "distance", "id", "who", "camera", "first seen", "last seen"), past_rows(result)
     )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from clients.client import Client
 from clients.commands.admin_context import AdminContext, Output
+from clients.commands.sheets import Sheet, save_faces
 from clients.errors import ClientError, UsageError
-from clients.lettering import default_lettering
 from clients.output import identity_json
 from clients.output_seen import (
     OPERATION_COLUMNS,
@@ -27,19 +26,13 @@ from clients.output_seen import (
     unknown_row,
 )
 from clients.seen import Naming, Operation, UnknownFace, UnknownPerson, UnknownReceipt, UnknownState
-from clients.sheet import SheetFace, save_sheet
+from clients.sheet import SheetFace
 from clients.text import printable
 
 app = typer.Typer(help="People who were seen and are not enrolled.", no_args_is_help=True, rich_markup_mode=None)
 
 Who = Annotated[
     str, typer.Argument(metavar="UNKNOWN", help="Id or resource name, as the list shows it.", show_default=False)
-]
-Sheet = Annotated[
-    Path | None,
-    typer.Option(
-        "--save", metavar="FILE", help="Write a contact sheet of the faces, .jpg or .png.", show_default=False
-    ),
 ]
 
 
@@ -73,19 +66,18 @@ def list_unknowns(
         ]
 
     unknowns, faces = admin.call(listed)
-    if save:
-        save_sheet(save, faces, default_lettering())
+    save_faces(admin, save, faces)
     admin.answer(
         {"unknowns": [unknown_json(unknown) for unknown in unknowns]},
         UNKNOWN_COLUMNS,
         [unknown_row(unknown) for unknown in unknowns],
     )
     if not unknowns and admin.output is Output.TABLE:
-        admin.terminal.note("no unknown person was seen twice" if state is Listed.OPEN else "there are none")
+        admin.terminal.note("no unknown person was seen well twice" if state is Listed.OPEN else "there are none")
 
 
 def _caption(unknown: UnknownPerson) -> tuple[str, ...]:
-    return unknown.display_name or unknown.id, f"{unknown.sighting_count} times, {clock(unknown.last_seen_at)}"
+    return unknown.display_name or unknown.id, f"{unknown.sighting_count} times, last", clock(unknown.last_seen_at)
 
 
 @app.command(epilog="Example: facestream-admin unknown show mb2xq --save faces.jpg")
@@ -98,8 +90,7 @@ def show(
     """Show an unknown person and where the person was seen."""
     admin: AdminContext = context.obj
     details = admin.call(lambda client: client.unknowns.get(unknown, face_limit=faces))
-    if save:
-        save_sheet(save, [_sheet_face(face) for face in details.faces], default_lettering())
+    save_faces(admin, save, [_sheet_face(face) for face in details.faces])
     if admin.output is Output.TABLE:
         admin.terminal.table(UNKNOWN_COLUMNS, [unknown_row(details.unknown)])
         admin.terminal.say("")
@@ -120,7 +111,7 @@ def name(
     context: typer.Context,
     unknown: Who,
     display_name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="Display name of a new person.", show_default=False)
+        str, typer.Argument(metavar="NAME", help="Display name of a new person.", show_default=False)
     ] = "",
     to: Annotated[
         str,
@@ -183,7 +174,7 @@ def split(
     sightings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SIGHTING]",
+            metavar="SIGHTING",
             help="Ids of the sightings that are somebody else; without any, the server finds the two most distinct "
             "halves.",
             show_default=False,
@@ -253,7 +244,7 @@ def undo(
     operation: Annotated[
         str,
         typer.Argument(
-            metavar="[OPERATION]",
+            metavar="OPERATION",
             help="Id of an operation; the last one that can be undone without.",
             show_default=False,
         ),

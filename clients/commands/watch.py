@@ -82,7 +82,8 @@ async def watch(client: Client, source: Source | PacketSource, options: StreamOp
                     stream.stop()
         except ClientError as error:
             failure = error
-    view.conclude(stream.tally, Clock.WALL if source.live else Clock.POSITION)
+    if failure is None or stream.tally.read:
+        view.conclude(stream.tally, Clock.WALL if source.live else Clock.POSITION)
     if stream.advice is not None:
         terminal.note(f"the server advised {stream.advice}{_unheeded(source, options)}")
     if failure is not None:

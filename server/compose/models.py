@@ -48,6 +48,7 @@ def load_models(settings: Settings, cores: int, ran: Ran, gpu: GpuChoice | None 
         max_delay_s=settings.max_queue_delay_ms / 1e3,
         gpu=gpu,
     )
+    _log.info("loading models; the first start on a machine takes longer, because it measures what runs them fastest")
     loaded = load_vision(choice, say=lambda model: _log.info("loaded %s", model), ran=ran)
     if not loaded.operating_points:
         loaded.close()

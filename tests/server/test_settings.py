@@ -67,3 +67,12 @@ def test_a_wrong_flag_exits_with_2_and_no_traceback():
     assert finished.returncode == 2
     assert "target_far" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def test_help_says_where_settings_come_from(capsys):
+    with pytest.raises(SystemExit) as ended:
+        load_settings(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for words in ("--config FILE", "--print-config", "FACESTREAM_DATA_DIR", "--data-dir"):
+        assert words in shown

@@ -36,9 +36,23 @@ def test_unknown_people_are_listed(run: Admin) -> None:
 
 def test_nobody_to_list_is_said(run: Admin) -> None:
     assert run("unknown", "list")[0] == 0
-    assert "no unknown person was seen twice" in run.err
+    assert "no unknown person was seen well twice" in run.err
     assert run("sighting", "list")[0] == 0
     assert "nobody was seen" in run.err
+
+
+@pytest.mark.parametrize("group", ["unknown", "sighting"])
+def test_a_sheet_of_nobody_is_not_written_and_that_is_no_failure(run: Admin, tmp_path: Path, group: str) -> None:
+    sheet = tmp_path / "faces.jpg"
+    assert run(group, "list", "--save", sheet)[0] == 0
+    assert "faces.jpg was not written: there are no faces to show" in run.err
+    assert not sheet.exists()
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "10:00"])
+def test_what_is_no_time_is_refused_with_how_to_write_one(run: Admin, text: str) -> None:
+    assert run("sighting", "list", "--since", text)[0] == 2
+    assert f"'{text}' is no time; write a day as 2026-11-24" in run.err
 
 
 def test_an_unknown_person_is_shown_with_sightings_and_a_sheet(run: Admin, tmp_path: Path) -> None:
