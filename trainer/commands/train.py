@@ -127,7 +127,7 @@ def _older(recipe: Recipe, folder: Path | None, start: Start) -> tuple[Recipe, E
     """The recipe with the older model in it, and what embeds with that model."""
     if folder is None:
         return recipe, None
-    manifest, backend = load_backend(folder, runtime=_fastest(), threads=torch.get_num_threads())
+    manifest, backend = load_backend(folder, runtime=_fastest(), threads=_share_cores())
     if start is Start.FRESH:
         network = replace(recipe.network, dimension=manifest.as_embedder().dimension)
         how = replace(recipe.compatible or Compatibility(), model=manifest.model, sha256=manifest.sha256)
@@ -137,6 +137,17 @@ def _older(recipe: Recipe, folder: Path | None, start: Start) -> tuple[Recipe, E
     found = architecture(recipe.network.name)
     own = template_for(found.height, found.width)
     return recipe, through_template(of_backend(manifest, backend), own, manifest.template())
+
+
+def _share_cores() -> int:
+    """Threads of the older model, which answers the next question while the network learns from the one before.
+
+    It gets half of them and torch keeps the others: two that want every core wait for each other.
+    """
+    threads = torch.get_num_threads()
+    older = max(1, threads // 2)
+    torch.set_num_threads(max(1, threads - older))
+    return older
 
 
 def _fastest() -> Runtime:
