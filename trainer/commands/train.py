@@ -16,6 +16,7 @@ from server.inference.load import Runtime, load_backend
 from trainer.checkpoint import is_checkpoint, load_checkpoint
 from trainer.data.catalog import read_catalog
 from trainer.data.template import template_for
+from trainer.device import device_named
 from trainer.errors import RecipeError
 from trainer.evaluate.embed import Embed
 from trainer.evaluate.model_folder import of_backend, through_template
@@ -183,13 +184,14 @@ def _world(device: str) -> Iterator[tuple[World, torch.device]]:
     """The processes that torchrun started, or this one alone, and its device."""
     from torch import distributed
 
-    kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    chosen = device_named(device)
+    kind = chosen.type
     if not distributed.is_torchelastic_launched():
-        yield Alone(), torch.device(kind)
+        yield Alone(), chosen
         return
     distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
-        place = torch.device(kind, distributed.get_node_local_rank()) if kind == "cuda" else torch.device(kind)
+        place = torch.device(kind, distributed.get_node_local_rank()) if kind == "cuda" else chosen
         if kind == "cuda":
             torch.cuda.set_device(place)
         yield Together(), place

@@ -24,7 +24,7 @@ from trainer.checkpoint import (
     require_same_run,
     save_checkpoint,
 )
-from trainer.data.catalog import Catalog, hold_out
+from trainer.data.catalog import Catalog, hold_out, require_trainable
 from trainer.data.crops import CropReader, Request, ahead
 from trainer.data.echo import Memory, turn_of
 from trainer.data.sampler import Sampler
@@ -128,6 +128,7 @@ class Run:
         self.data = setting.catalog.fingerprint()
         if checkpoint is not None:
             require_same_run(checkpoint, recipe, self.data)
+        require_trainable(setting.catalog)
         held = seed_for(recipe.validation.seed, Purpose.HOLD_OUT)
         self.training, self.held_out = hold_out(setting.catalog, people=recipe.validation.people, seed=held)
         _require_measurable(self.held_out, recipe)

@@ -345,7 +345,7 @@ def test_an_older_model_of_another_dimension_is_refused_with_the_dimension(faces
 def test_crops_of_one_person_are_refused(faces, tmp_path):
     one = setting(faces, tmp_path)
     alone = dataclasses.replace(one, catalog=one.catalog.take(one.catalog.labels == 0))
-    with pytest.raises(DatasetError, match="held out"):
+    with pytest.raises(DatasetError, match="one person"):
         Run(RECIPE, alone)
 
 
