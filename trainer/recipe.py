@@ -211,7 +211,7 @@ def compatible(network: str = "resnet-s") -> Recipe:
     """
     return Recipe(
         network=NetworkChoice(network),
-        steps=4000,
+        steps=6000,
         batch=BatchShape(people=24, faces=2, negatives=16),
         chunk=64,
         optimiser=Optimiser(OptimiserKind.ADAMW, 2e-3, weight_decay=0.02, warm_up=200, final_share=0.005),
