@@ -17,7 +17,7 @@ from trainer.data.sampler import BatchShape
 from trainer.errors import RecipeError
 from trainer.loss.classification import WarmStart
 from trainer.loss.collapse import CollapseRule
-from trainer.loss.compatible import Compatibility
+from trainer.loss.compatible import Compatibility, Shown
 from trainer.loss.mining import Mining
 from trainer.loss.triplet import MARGIN
 from trainer.models.layers import Normalisation
@@ -169,8 +169,8 @@ class Recipe:
                 "imagined faces are nobody's: imagination needs compatible with mixed 0 and own 0, so that no label is "
                 "looked at"
             )
-        if self.imagination.active and self.compatible is not None and not self.compatible.variants:
-            raise ValueError("the older model must see imagined faces: imagination needs compatible.variants 1 or more")
+        if self.imagination.active and self.compatible is not None and self.compatible.shown is Shown.ORIGINAL:
+            raise ValueError("the older model must see imagined faces: imagination needs compatible.shown changed")
 
 
 def paper(network: str = "nn2") -> Recipe:
@@ -211,13 +211,13 @@ def compatible(network: str = "resnet-s") -> Recipe:
     """
     return Recipe(
         network=NetworkChoice(network),
-        steps=4000,
+        steps=6000,
         batch=BatchShape(people=24, faces=2, negatives=16),
         chunk=64,
         optimiser=Optimiser(OptimiserKind.ADAMW, 2e-3, weight_decay=0.02, warm_up=200, final_share=0.005),
         precision=Precision.BFLOAT16,
         validation=Validation(people=20, every=250, far=1e-2, patience=1000),
-        compatible=Compatibility(regression=4.0, mixed=0.0, relations=1.0, own=0.0, variants=8),
+        compatible=Compatibility(regression=4.0, mixed=0.0, relations=1.0, own=0.0, shown=Shown.CHANGED, uses=2),
         imagination=Imagination(blend=0.5, warp=0.5),
         averaging=0.998,
         checkpoint_every=250,

@@ -22,6 +22,7 @@ from clients.photos import read_photo
 from demo.commands import PROJECT, program, run, shown
 from demo.errors import DemoError
 from demo.learning.check import Verdict, judge
+from demo.learning.engine import engine_order
 from demo.learning.photographs import FULL, TINY, Cast, Visitor, draw_folder, numbers, visitors, write_pairs
 from demo.server import running_server
 
@@ -121,7 +122,10 @@ def _learn(console: Console, size: Size, out: Path, models: Path) -> Path:
     run(console, command, timeout_s=_STEP_S)
     command = [train, "export", shown(best), shown(out / "models"), "--crops", shown(crops), *on_pairs]
     command += ["--model", EMBEDDER, "--licence", "Apache-2.0", "--attribution", "facestream's demonstration"]
-    run(console, command, timeout_s=_STEP_S)
+    order = engine_order(out / "engines")
+    run(console, [*command, *order.flags], timeout_s=_STEP_S)
+    if order.why_not:
+        console.print(Text(f"no engine for GPUs was built: {order.why_not}", style="bold yellow"), soft_wrap=True)
     shutil.copytree(models / DETECTOR, out / "models" / DETECTOR)
     return out / "models"
 

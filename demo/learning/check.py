@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from demo.learning.photographs import Visitor
 
-NAMED_SHARE = 0.85
+NAMED_SHARE = 0.90
 """At least this share of the enrolled people's photos must get the right name."""
 
 STRANGER_SHARE = 0.05

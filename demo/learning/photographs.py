@@ -36,10 +36,10 @@ class Cast:
     pairs: int
 
 
-FULL = Cast(learnt=(160, 10), judged=(60, 6), enrolled=(12, 9), strangers=(12, 4), pairs=20_000)
-TINY = Cast(learnt=(8, 4), judged=(6, 4), enrolled=(2, 5), strangers=(2, 2), pairs=300)
+FULL = Cast(learnt=(160, 10), judged=(60, 6), enrolled=(12, 11), strangers=(12, 4), pairs=20_000)
+TINY = Cast(learnt=(8, 4), judged=(6, 4), enrolled=(2, 7), strangers=(2, 2), pairs=300)
 
-ENROLLED_FROM = 4
+ENROLLED_FROM = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -299,7 +299,7 @@ def test_a_network_is_made_compatible_with_a_model_folder(trained, faces, pairs,
     answer = run(*begin, "--recipe", tmp_path / "recipe.json", *older)
     assert answer.exit_code == 0, answer.output
     compatible = from_json((tmp_path / "run" / "recipe.json").read_text()).compatible
-    assert (compatible.model, compatible.variants) == ("tiny/1", 8)
+    assert (compatible.model, compatible.uses) == ("tiny/1", 2)
     assert from_json((tmp_path / "run" / "recipe.json").read_text()).network.dimension == 64
     assert run(*begin, "--resume", *older).exit_code == 0
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 
 from trainer.data.catalog import read_catalog
+from trainer.device import device_named
 from trainer.evaluate.clustering import agglomerative, b_cubed, pairwise
 from trainer.evaluate.subject import open_subject
 
@@ -23,7 +23,7 @@ def cluster(
         list[float] | None,
         typer.Option(help="Mean squared L2 distance within which two clusters are one; may be given several times."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda; model folders run on the CPU.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto; model folders run on the CPU.")] = "cpu",
 ) -> None:
     """Clusters crops by average linkage, and says how well the clusters agree with the people.
 
@@ -32,7 +32,7 @@ def cluster(
 
     Example: facestream-train cluster models/sface/2021dec crops --threshold 1.2
     """
-    subject = open_subject(model, device=torch.device(device))
+    subject = open_subject(model, device=device_named(device))
     catalog = read_catalog(crops)
     embeddings, labels = subject.embed_crops(catalog.paths), catalog.labels.astype(np.intp)
     typer.echo(f"# {subject.name}: {len(catalog)} crops of {len(catalog.identities)} people\n")

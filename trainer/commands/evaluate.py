@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
 from server.errors import StorageError
 from server.inference.manifest import MANIFEST_FILE
+from trainer.device import device_named
 from trainer.evaluate.embed import Embed, embed_files
 from trainer.evaluate.pairs import Pairs, read_pairs
 from trainer.evaluate.plots import quality_figure, roc_figure, save_figure
@@ -64,7 +64,7 @@ def evaluate(  # noqa: PLR0913 one parameter an option
     thresholds: Annotated[
         bool, typer.Option("--write-thresholds", help="Put the thresholds into the model folder's manifest.")
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda; model folders run on the CPU.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto; model folders run on the CPU.")] = "cpu",
 ) -> None:
     """Judges a model on pairs: accuracy over folds, VAL at FAR with confidence intervals, the ROC's area.
 
@@ -72,7 +72,7 @@ def evaluate(  # noqa: PLR0913 one parameter an option
     """
     if thresholds and not (model / MANIFEST_FILE).is_file():
         raise typer.BadParameter(f"{model} is no model folder; export it first", param_hint="--write-thresholds")
-    place = torch.device(device)
+    place = device_named(device)
     subject, listed = open_subject(model, device=place), read_pairs(pairs, crops)
     own = _judge(subject, listed, subject)
     others = [_judge(open_subject(path, device=place), listed, subject) for path in compare or ()]

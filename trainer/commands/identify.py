@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from trainer.data.catalog import read_catalog
+from trainer.device import device_named
 from trainer.evaluate.gallery import embed_trial, identification_markdown, identify, make_trial
 from trainer.evaluate.subject import open_subject
 
@@ -25,7 +25,7 @@ def identify_people(  # noqa: PLR0913 one parameter an option
     ] = None,
     each: Annotated[int, typer.Option(min=1, help="Crops of each person that are enrolled at most.")] = 3,
     far: Annotated[float, typer.Option(help="Share of the strangers who may get a name.")] = 0.01,
-    device: Annotated[str, typer.Option(help="cpu or cuda; model folders run on the CPU.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto; model folders run on the CPU.")] = "cpu",
 ) -> None:
     """Identification by the nearest enrolled face: rank 1, and with strangers the share named within a threshold.
 
@@ -35,13 +35,13 @@ def identify_people(  # noqa: PLR0913 one parameter an option
     Example: facestream-train identify runs/new/best.ckpt train.csv test.csv --strangers lfw-crops
     --enrolled-with models/sface/2021dec
     """
-    subject = open_subject(model, device=torch.device(device))
+    subject = open_subject(model, device=device_named(device))
     others = None if strangers is None else read_catalog(strangers)
     trial = make_trial(read_catalog(gallery), read_catalog(probes), others, template=subject.template, each=each)
     own = embed_trial(subject, trial)
     rows = [identify(own, own, far=far)]
     if enrolled_with is not None:
-        older = embed_trial(open_subject(enrolled_with, device=torch.device(device)), trial)
+        older = embed_trial(open_subject(enrolled_with, device=device_named(device)), trial)
         rows = [identify(own, older, far=far), *rows, identify(older, older, far=far)]
     typer.echo(
         f"{len(trial.enrolled)} crops of {len(trial.enrolled.identities)} people are enrolled; {len(trial.probes)} "

@@ -16,6 +16,7 @@ from server.inference.load import Runtime, load_backend
 from trainer.checkpoint import is_checkpoint, load_checkpoint
 from trainer.data.catalog import read_catalog
 from trainer.data.template import template_for
+from trainer.device import device_named
 from trainer.errors import RecipeError
 from trainer.evaluate.embed import Embed
 from trainer.evaluate.model_folder import of_backend, through_template
@@ -127,7 +128,7 @@ def _older(recipe: Recipe, folder: Path | None, start: Start) -> tuple[Recipe, E
     """The recipe with the older model in it, and what embeds with that model."""
     if folder is None:
         return recipe, None
-    manifest, backend = load_backend(folder, runtime=_fastest(), threads=torch.get_num_threads())
+    manifest, backend = load_backend(folder, runtime=_fastest(), threads=_share_cores())
     if start is Start.FRESH:
         network = replace(recipe.network, dimension=manifest.as_embedder().dimension)
         how = replace(recipe.compatible or Compatibility(), model=manifest.model, sha256=manifest.sha256)
@@ -137,6 +138,17 @@ def _older(recipe: Recipe, folder: Path | None, start: Start) -> tuple[Recipe, E
     found = architecture(recipe.network.name)
     own = template_for(found.height, found.width)
     return recipe, through_template(of_backend(manifest, backend), own, manifest.template())
+
+
+def _share_cores() -> int:
+    """Threads of the older model, which answers the next question while the network learns from the one before.
+
+    It gets half of them and torch keeps the others: two that want every core wait for each other.
+    """
+    threads = torch.get_num_threads()
+    older = max(1, threads // 2)
+    torch.set_num_threads(max(1, threads - older))
+    return older
 
 
 def _fastest() -> Runtime:
@@ -172,13 +184,14 @@ def _world(device: str) -> Iterator[tuple[World, torch.device]]:
     """The processes that torchrun started, or this one alone, and its device."""
     from torch import distributed
 
-    kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    chosen = device_named(device)
+    kind = chosen.type
     if not distributed.is_torchelastic_launched():
-        yield Alone(), torch.device(kind)
+        yield Alone(), chosen
         return
     distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
-        place = torch.device(kind, distributed.get_node_local_rank()) if kind == "cuda" else torch.device(kind)
+        place = torch.device(kind, distributed.get_node_local_rank()) if kind == "cuda" else chosen
         if kind == "cuda":
             torch.cuda.set_device(place)
         yield Together(), place

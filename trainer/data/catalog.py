@@ -151,7 +151,7 @@ def hold_out(catalog: Catalog, *, people: int, seed: int) -> tuple[Catalog, Cata
         raise DatasetError(
             "HOLD_OUT_IMPOSSIBLE",
             f"{people} people cannot be held out of {len(several)} who have two crops or more; hold out 1 to "
-            f"{max(len(several) - 1, 0)}",
+            f"{max(len(several) - 1, 0)} (validation.people in the recipe)",
         )
     chosen = np.random.default_rng(seed).choice(several, people, replace=False)
     outside = np.isin(catalog.labels, chosen)

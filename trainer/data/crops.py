@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -20,6 +21,8 @@ from trainer.data.augment import Augmentation, augment
 from trainer.data.catalog import Catalog
 from trainer.data.imagine import Imagination, blend, warp
 from trainer.errors import DatasetError
+
+T = TypeVar("T")
 
 _MAX_DISTORTION = 0.03
 """Sides that are rounded to whole pixels may differ by so much."""
@@ -84,8 +87,6 @@ class CropReader:
         augmentation: what happens to each crop.
         seed: of the augmentation; with the step and the place in the batch it decides every crop's fate.
         imagination: how faces are changed into others before that.
-        variants: how many ways there are in which a crop is ever shown; 0 for a new one each time. With variants the
-            crop and the number of the variant decide its fate.
     """
 
     catalog: Catalog
@@ -94,12 +95,6 @@ class CropReader:
     augmentation: Augmentation
     seed: int = 0
     imagination: Imagination = field(default_factory=Imagination)
-    variants: int = 0
-
-    def variants_of(self, request: Request) -> NDArray[np.intp]:
-        """The variant in which each crop asked for is shown, (n,) in 0..variants-1; 0 where there are none."""
-        drawn = np.random.default_rng([self.seed, 3, request.step])
-        return drawn.integers(max(self.variants, 1), size=len(request.indices))[request.rows]
 
     def read(self, request: Request, pool: ThreadPoolExecutor) -> Tensor:
         """The crops asked for, (n, H, W, 3) uint8 BGR: bytes, since float32 would need four times the memory.
@@ -108,15 +103,9 @@ class CropReader:
             DatasetError: when a file is missing, empty or no photograph.
         """
         places = range(len(request.indices))[request.rows]
-        variants = self.variants_of(request)
-        seeds = [self._seed(request, place, variant) for place, variant in zip(places, variants, strict=True)]
+        seeds = [[self.seed, 2, request.step, place] for place in places]
         crops = pool.map(self._one, request.indices[request.rows].tolist(), seeds)
         return torch.from_numpy(np.stack(list(crops)))
-
-    def _seed(self, request: Request, place: int, variant: int) -> list[int]:
-        if self.variants:
-            return [self.seed, 4, int(request.indices[place]), int(variant)]
-        return [self.seed, 2, request.step, place]
 
     def _one(self, index: int, seed: list[int]) -> Image:
         generator = np.random.default_rng(seed)
@@ -137,18 +126,12 @@ class CropReader:
         return read_crop(self.catalog.paths[index], height=self.height, width=self.width)
 
 
-def ahead(
-    reader: CropReader, requests: Iterator[Request], pool: ThreadPoolExecutor
-) -> Iterator[tuple[Request, Tensor]]:
-    """Reads what is asked for while the caller works on the one before; yields each request with its crops.
-
-    Raises:
-        DatasetError: when a file is missing, empty or no photograph.
-    """
+def ahead(read: Callable[[Request], T], requests: Iterator[Request]) -> Iterator[tuple[Request, T]]:
+    """Reads what is asked for while the caller works on the one before; yields each request with what was read."""
     with ThreadPoolExecutor(1, "next-batch") as one:
         waiting = None
         for request in requests:
-            coming = request, one.submit(reader.read, request, pool)
+            coming = request, one.submit(read, request)
             if waiting is not None:
                 yield waiting[0], waiting[1].result()
             waiting = coming

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,9 @@ from trainer.checkpoint import (
     require_same_run,
     save_checkpoint,
 )
-from trainer.data.catalog import Catalog, hold_out
+from trainer.data.catalog import Catalog, hold_out, require_trainable
 from trainer.data.crops import CropReader, Request, ahead
+from trainer.data.echo import Memory, turn_of
 from trainer.data.sampler import Sampler
 from trainer.errors import CheckpointError, DatasetError, RecipeError
 from trainer.evaluate.embed import Embed, embed_files, of_network
@@ -33,10 +35,11 @@ from trainer.loop.chance import Purpose, seed_for
 from trainer.loop.listeners import Listener
 from trainer.loop.optimiser import make_optimiser
 from trainer.loop.step import Stepper, StepResult, place_of
-from trainer.loop.targets import OfTheCrops, OfTheVariants, Targets
+from trainer.loop.targets import OfTheBatch, OfTheCrops, Targets
 from trainer.loop.world import World
 from trainer.loss.classification import make_classifier
 from trainer.loss.collapse import CollapseAlarm
+from trainer.loss.compatible import Shown
 from trainer.models.build import Architecture, architecture, build
 from trainer.models.weights import load_weights
 from trainer.recipe import Recipe, to_json
@@ -95,6 +98,19 @@ class Outcome:
     progress: Progress
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """What a process has read of a mini-batch.
+
+    Attributes:
+        images: (n, H, W, 3) uint8 BGR, its rows.
+        targets: (n, D) float32, the older model's embeddings of them; None without one.
+    """
+
+    images: Tensor
+    targets: Tensor | None
+
+
 class Run:
     """A run that is ready to go on from `progress`."""
 
@@ -112,6 +128,7 @@ class Run:
         self.data = setting.catalog.fingerprint()
         if checkpoint is not None:
             require_same_run(checkpoint, recipe, self.data)
+        require_trainable(setting.catalog)
         held = seed_for(recipe.validation.seed, Purpose.HOLD_OUT)
         self.training, self.held_out = hold_out(setting.catalog, people=recipe.validation.people, seed=held)
         _require_measurable(self.held_out, recipe)
@@ -151,9 +168,9 @@ class Run:
         end = End.STEPS_DONE
         with ThreadPoolExecutor(thread_name_prefix="crops") as pool:
             started = time.perf_counter()
-            for request, images in ahead(self.reader, self._requests(), pool):
+            for request, batch in ahead(partial(self._turn, Memory(partial(self._read, pool))), self._requests()):
                 labels = torch.from_numpy(self.training.labels[request.indices])
-                result = stepper.step(request.step, images, labels, self._targets_of(request, images))
+                result = stepper.step(request.step, batch.images, labels, self._targets_of(request, batch))
                 if self.average:
                     self.average.update_parameters(self.network)
                 alarm.observe(loss=result.loss, spread=result.spread)
@@ -206,18 +223,31 @@ class Run:
         older, how = self.setting.older, self.recipe.compatible
         if older is None or how is None:
             return None
-        if how.variants:
-            return OfTheVariants(older, self.reader, self.recipe.network.dimension)
+        if how.shown is Shown.CHANGED:
+            return OfTheBatch(older)
         return OfTheCrops(older, self.reader)
 
-    def _targets_of(self, request: Request, images: Tensor) -> Tensor | None:
-        """The targets of the whole batch, of which each process asks the older model for its own rows."""
+    def _turn(self, memory: Memory[_Batch], request: Request) -> _Batch:
+        """What a step learns from: a batch that is read now, or one that was, mirrored every second time."""
+        turn = turn_of(request.step, self._uses)
+        batch = memory.get(turn.question)
+        return batch if turn.use % 2 == 0 else replace(batch, images=batch.images.flip(2))
+
+    def _read(self, pool: ThreadPoolExecutor, question: int) -> _Batch:
+        """Reads crops and asks the older model about them, while the network still learns from those before."""
+        request = self._request(question, question)
+        images = self.reader.read(request, pool)
         if self.targets is None:
+            return _Batch(images, None)
+        return _Batch(images, torch.from_numpy(self.targets.of(request, images.numpy())))
+
+    def _targets_of(self, request: Request, batch: _Batch) -> Tensor | None:
+        """The targets of the whole batch, of which each process asked the older model for its own rows."""
+        if batch.targets is None:
             return None
         world = self.setting.world
         counts = place_of(len(request.indices), self.recipe.chunk, world).counts
-        own = torch.from_numpy(self.targets.of(request, images.numpy()))
-        return world.gather(own.to(self.setting.device), counts)
+        return world.gather(batch.targets.to(self.setting.device), counts)
 
     def _classifier(self) -> nn.Linear | None:
         if not self.recipe.warm_start.steps:
@@ -235,14 +265,20 @@ class Run:
             recipe.augmentation,
             seed=recipe.seed,
             imagination=recipe.imagination,
-            variants=recipe.compatible.variants if recipe.compatible else 0,
         )
 
     def _requests(self) -> Iterator[Request]:
         for step in range(self.progress.step, self.recipe.steps):
-            indices = self.sampler.batch(step)
-            rows = place_of(len(indices), self.recipe.chunk, self.setting.world).rows
-            yield Request(step, indices, rows)
+            yield self._request(step, turn_of(step, self._uses).question)
+
+    def _request(self, step: int, question: int) -> Request:
+        indices = self.sampler.batch(question)
+        rows = place_of(len(indices), self.recipe.chunk, self.setting.world).rows
+        return Request(step, indices, rows)
+
+    @property
+    def _uses(self) -> int:
+        return self.recipe.compatible.uses if self.recipe.compatible else 1
 
     def _tell(self, listeners: Sequence[Listener], result: StepResult, seconds: float) -> None:
         for listener in listeners:

@@ -31,26 +31,17 @@ class OfTheCrops:
         return self._all[request.indices[request.rows]]
 
 
-class OfTheVariants:
-    """The older model sees what the network sees; each variant of a crop is embedded when it first comes.
+class OfTheBatch:
+    """The older model sees what the network sees.
 
-    Memory is that of one embedding for each variant of each crop.
+    No answer is used twice, and all crops of a step are asked about together, so that a resumed run gets the answers of
+    an uninterrupted one.
     """
 
-    def __init__(self, older: Embed, reader: CropReader, dimension: int) -> None:
-        """Makes room for the embeddings of the reader's variants."""
-        self._older, self._reader = older, reader
-        crops, variants = len(reader.catalog), reader.variants
-        self._known = np.zeros((crops, variants), bool)
-        self._seen = np.zeros((crops, variants, dimension), np.float32)
+    def __init__(self, older: Embed) -> None:
+        """Asks `older`."""
+        self._older = older
 
     def of(self, request: Request, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The embeddings of the changed crops."""
-        crops, variants = request.indices[request.rows], self._reader.variants_of(request)
-        new = np.flatnonzero(~self._known[crops, variants])
-        for row in new:
-            # one at a time: which others are new depends on where a run was resumed, and a matrix product's last bits
-            # on how many rows it has
-            self._seen[crops[row], variants[row]] = self._older(images[row : row + 1])[0]
-        self._known[crops[new], variants[new]] = True
-        return self._seen[crops, variants]
+        return self._older(images)

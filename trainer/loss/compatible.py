@@ -9,6 +9,7 @@ model's, keep a person's faces together across the two. Only the last needs to k
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import torch
 from torch import Tensor
@@ -16,6 +17,18 @@ from torch import Tensor
 from trainer.loss.distance import squared_l2
 from trainer.loss.mining import Mining, mine
 from trainer.loss.triplet import triplet_loss
+
+
+class Shown(Enum):
+    """What the older model is shown of a crop.
+
+    ORIGINAL: the crop as it is, once; a network soon knows a few thousand such answers by heart.
+    CHANGED: what the network sees, each time anew, so that no question comes twice (Beyer et al. 2022, "Knowledge
+        distillation: a good teacher is patient and consistent").
+    """
+
+    ORIGINAL = "original"
+    CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +43,9 @@ class Compatibility:
         relations: weight of the mean squared difference between the squared L2 distances that the two models see
             between the faces of a batch.
         own: weight of the network's own triplets.
-        variants: how the older model sees a crop. 0: once, as it is. Otherwise as the network sees it, changed, in so
-            many variants of each crop, of which each is embedded when it first comes.
+        shown: what the older model sees of a crop.
+        uses: steps that learn from each answered batch, every second time from its mirror image; more than 1 only
+            where the crops shown are CHANGED.
     """
 
     model: str = ""
@@ -40,13 +54,14 @@ class Compatibility:
     mixed: float = 1.0
     relations: float = 0.0
     own: float = 1.0
-    variants: int = 0
+    shown: Shown = Shown.ORIGINAL
+    uses: int = 1
 
     def __post_init__(self) -> None:
         if min(self.regression, self.mixed, self.relations, self.own) < 0 or not self.regression + self.mixed > 0:
             raise ValueError(f"no weight may be below 0, and regression or mixed must be above: {self}")
-        if self.variants < 0:
-            raise ValueError(f"variants must not be below 0: {self}")
+        if self.uses < 1 or (self.uses > 1 and self.shown is Shown.ORIGINAL):
+            raise ValueError(f"uses must be 1 or more, and 1 where the crops are shown as they are: {self}")
 
     @property
     def needs_labels(self) -> bool:

@@ -32,3 +32,5 @@ def test_the_tiny_one_goes_all_the_way_and_is_honest_about_what_it_learnt(tmp_pa
     assert status == (0 if "as it should be: the network" in told else 1)
     assert (tmp_path / "out" / "report" / "roc.png").exists()
     assert (tmp_path / "out" / "models" / "drawn" / "1" / "manifest.json").exists()
+    built = any((tmp_path / "out" / "engines").glob("*"))
+    assert built or "no engine for GPUs was built" in told

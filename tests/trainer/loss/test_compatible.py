@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainer.loss.compatible import Compatibility, TripletRule, compatible_loss, relational_loss
+from trainer.loss.compatible import Compatibility, Shown, TripletRule, compatible_loss, relational_loss
 from trainer.loss.mining import Mining, mine
 
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2, 3])
@@ -71,9 +71,15 @@ def test_weights_that_make_no_sense_are_refused(regression, mixed):
         Compatibility("m/1", "0" * 64, regression, mixed)
 
 
-@pytest.mark.parametrize("wrong", [{"relations": -1.0}, {"own": -1.0}, {"variants": -1}])
+@pytest.mark.parametrize("wrong", [{"relations": -1.0}, {"own": -1.0}])
 def test_no_setting_may_be_below_0(wrong):
     with pytest.raises(ValueError, match="below 0"):
+        Compatibility(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"uses": 0, "shown": Shown.CHANGED}, {"uses": 2}])
+def test_an_answer_is_used_once_at_least_and_again_only_for_changed_crops(wrong):
+    with pytest.raises(ValueError, match="uses"):
         Compatibility(**wrong)
 
 
