@@ -17,7 +17,8 @@ CAST = {MIRANDA: "the singer", OBAMA: "the audience"}
 
 TURNED_AWAY = 0.05
 """Quality below which a head is turned by more than 70 degrees. In such a profile the pianist is 1.27 to 1.33 from the
-singer's template; the threshold, at a FAR of 1e-3, is 1.276, and in some passes he has the singer's name for a while."""
+singer's template; the threshold, at a FAR of 1e-3, is 1.276, and in some passes he has the singer's name for a moment.
+"""
 
 COMPLETE = 0.95
 """Share of the clip's frames that have results unless the machine is busy with something else; then the pass is played
