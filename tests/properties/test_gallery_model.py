@@ -18,7 +18,6 @@ from hypothesis.stateful import (
     initialize,
     invariant,
     multiple,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -170,7 +169,6 @@ class GalleryMachine(RuleBasedStateMachine):
         self.open()
 
     @rule(place=st.integers(0, 2**30), kept=st.floats(0, 1))
-    @precondition(lambda self: any((self.folder / "index").iterdir()))
     def restart_with_damaged_snapshots(self, place: int, kept: float) -> None:
         self.galleries.close()
         for path in (self.folder / "index").iterdir():

@@ -171,11 +171,15 @@ class Driver:
         return ""
 
     def undo(self) -> str:
-        """The last operation is taken back."""
+        """The last operation that can be taken back is, unless a later one stands in the way."""
         undoable = [name for name, done in self.model.done.items() if done.undoable]
         if not undoable:
             return "nothing"
-        undone = self.call("undo", self._request(), "")
+        try:
+            undone = self.call("undo", self._request(), "")
+        except RefusedError as refused:
+            # what came after it can't be taken back, and may be about the same people
+            return self._expected(refused, *(["UNDO_BLOCKED"] if undoable[-1] != list(self.model.done)[-1] else []))
         assert undone == undoable[-1]
         self.model.undo(undone)
         return ""

@@ -20,6 +20,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -129,7 +130,7 @@ def train(recipe, catalog):
     requests = (Request(step, indices, slice(None)) for step, indices in enumerate(batches))
     sides = [ours(recipe, found.pixels), theirs(recipe, found.pixels)]
     with ThreadPoolExecutor(1) as pool:
-        for request, images in ahead(reader, requests, pool):
+        for request, images in ahead(partial(reader.read, pool=pool), requests):
             labels = torch.from_numpy(training.labels[request.indices])
             # who goes first alternates too
             for side in sides if request.step % 2 else sides[::-1]:
