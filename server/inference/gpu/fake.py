@@ -163,6 +163,7 @@ class FakeDevice:
         self._graphs = graphs
         self._owner = threading.get_ident()
         self._streams: list[_Stream] = []
+        self._arrays: dict[int, Bytes] = {}
 
     def free_bytes(self) -> int:
         """What is left of the memory."""
@@ -227,6 +228,7 @@ class FakeDevice:
         """Ends the streams' threads."""
         for stream in self._streams:
             stream.close()
+        self._streams.clear()
 
     def _copy(self, target: _Memory, source: _Memory, nbytes: int, stream: Stream) -> None:
         self._check_thread()
@@ -238,7 +240,17 @@ class FakeDevice:
         if self.record.held + nbytes > self.faults.memory:
             raise DeviceError(Trouble.OUT_OF_MEMORY, f"{nbytes} bytes are not to be had")
         self.record.held += nbytes
-        return _Memory(nbytes, self.record)
+        memory = _Memory(nbytes, self._release)
+        self._arrays[memory.address] = memory.array
+        return memory
+
+    def _release(self, memory: _Memory) -> None:
+        """Spoils memory, which goes when all streams have done what they were given: kernels know it by its address."""
+        self.record.held -= memory.nbytes
+        memory.array.fill(0xFF)
+        array = self._arrays.pop(memory.address)
+        for stream in self._streams:
+            stream.hold(array)
 
     def _check_thread(self) -> None:
         if threading.get_ident() != self._owner:
@@ -248,9 +260,9 @@ class FakeDevice:
 class _Memory:
     """Memory of the host or the imagined device; freed memory is spoilt, so that using it shows."""
 
-    def __init__(self, nbytes: int, record: Record) -> None:
+    def __init__(self, nbytes: int, release: Callable[[_Memory], None]) -> None:
         self.array: Bytes = np.full(nbytes, 0xFF, np.uint8)
-        self._record = record
+        self._release = release
 
     @property
     def address(self) -> int:
@@ -261,8 +273,7 @@ class _Memory:
         return self.array.nbytes
 
     def free(self) -> None:
-        self._record.held -= self.array.nbytes
-        self.array.fill(0xFF)
+        self._release(self)
 
 
 class _Stream:
@@ -280,6 +291,10 @@ class _Stream:
             self.recording.append(work)
         else:
             self._thread.submit(self._do, work)
+
+    def hold(self, array: Bytes) -> None:
+        """Keeps memory until what was put in before is done."""
+        self._thread.submit(len, array)
 
     def mark(self) -> Future[DeviceError | None]:
         return self._thread.submit(self._report)
