@@ -7,14 +7,14 @@ from pathlib import Path
 
 from server.errors import InvalidInputError
 from server.inference.backend import Backend
-from server.inference.manifest import Manifest, load_manifest, verified_weights
+from server.inference.manifest import Kind, Manifest, load_manifest, verified_weights
 from server.inference.precision import Precision
 
 
 class Runtime(Enum):
     """What runs the networks; the values are the names in the settings.
 
-    AUTO stands for whichever of `CANDIDATES` server/inference/choose.py finds best on this machine; only the others
+    AUTO stands for whichever of `candidates` server/inference/choose.py finds best on this machine; only the others
     can be opened.
     """
 
@@ -68,12 +68,14 @@ REFERENCE = Runtime.ONNXRUNTIME
 """What the others are compared with: it runs on every processor, in float32."""
 
 
-CANDIDATES = (REFERENCE, Runtime.OPENVINO, Runtime.OPENVINO_BF16)
-"""The runtimes that AUTO chooses from, the reference first.
+def candidates(kind: Kind) -> tuple[Runtime, ...]:
+    """The runtimes that a model of this kind may be given, the reference first.
 
-Detectors may compute in bfloat16 too, as far as the gate lets them. With YuNet in bfloat16 faces of celeba247 were
-verified as often as in float32 at a FAR of 1e-3 and 1e-4, give or take 0.2 %.
-"""
+    Detectors stay in float32: a landmark that moves by a fraction of a pixel costs more accuracy at the embedder than
+    the time is worth.
+    """
+    exact = (REFERENCE, Runtime.OPENVINO)
+    return (*exact, Runtime.OPENVINO_BF16) if kind is Kind.EMBEDDER else exact
 
 
 def load_backend(folder: Path, *, runtime: Runtime, threads: int, lanes: int = 1) -> tuple[Manifest, Backend]:

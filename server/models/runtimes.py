@@ -7,7 +7,7 @@ from pathlib import Path
 from server.inference.choose import Clock, Decision, choose
 from server.inference.cores import Cores
 from server.inference.decisions import DECISIONS_FILE, Circumstances, Decisions, library_versions, processor
-from server.inference.load import CANDIDATES, open_backend
+from server.inference.load import candidates, open_backend
 from server.inference.manifest import Kind, load_manifest, verified_weights
 from server.models.probes import Role, job_of
 
@@ -47,12 +47,13 @@ class RuntimeChooser:
         manifest = load_manifest(folder)
         weights = verified_weights(folder, manifest)
         job = job_of(manifest, role, detect_side=self._detect_side, lanes=self._cores.lanes)
+        allowed = candidates(manifest.kind)
         circumstances = Circumstances(
             sha256=manifest.sha256,
             work=f"{role.value} of {', '.join(str(batch.shape) for batch in job.batches)}",
             threads=self._cores.threads,
             lanes=self._cores.lanes,
-            candidates=tuple(runtime.value for runtime in CANDIDATES),
+            candidates=tuple(runtime.value for runtime in allowed),
             libraries=library_versions(),
             processor=processor(),
         )
@@ -62,7 +63,7 @@ class RuntimeChooser:
         threads, lanes = self._cores.threads, self._cores.lanes
         openers = {
             runtime: lambda runtime=runtime: open_backend(manifest, weights, runtime, threads=threads, lanes=lanes)
-            for runtime in CANDIDATES
+            for runtime in allowed
         }
         decision = choose(openers, job, self._clock)
         self._decisions.remember(circumstances, decision)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from server.errors import InvalidInputError, ModelError
-from server.inference.load import CANDIDATES, REFERENCE, Runtime, load_backend
+from server.inference.load import REFERENCE, Runtime, candidates, load_backend
+from server.inference.manifest import Kind
+from server.inference.precision import Precision
 from server.models.tiny import embedder_outputs
 
 
@@ -58,6 +60,12 @@ def test_auto_opens_nothing_by_itself(embedder):
     assert caught.value.reason == "RUNTIME_UNDECIDED"
 
 
-def test_the_reference_is_the_first_candidate_and_auto_none():
-    assert CANDIDATES[0] is REFERENCE
-    assert Runtime.AUTO not in CANDIDATES
+@pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.value)
+def test_the_reference_is_the_first_candidate_and_auto_none(kind):
+    assert candidates(kind)[0] is REFERENCE
+    assert Runtime.AUTO not in candidates(kind)
+
+
+def test_only_embedders_may_get_less_than_float32():
+    lower = {kind: [r for r in candidates(kind) if r.precision is not Precision.FLOAT32] for kind in Kind}
+    assert lower == {Kind.DETECTOR: [], Kind.EMBEDDER: [Runtime.OPENVINO_BF16]}

@@ -10,7 +10,7 @@ from server.errors import ModelError
 from server.inference.choose import Clock
 from server.inference.cores import Cores
 from server.inference.decisions import DECISIONS_FILE
-from server.inference.load import CANDIDATES, Runtime, load_backend
+from server.inference.load import Runtime, candidates, load_backend
 from server.inference.manifest import Kind, load_manifest
 from server.inference.parity import DetectorGate, answers, judge
 from server.inference.precision import Precision
@@ -36,7 +36,7 @@ def chooser(models, **options):
 def test_what_was_decided_once_is_remembered(models):
     first = chooser(models).choose(models / "tiny-embedder/v1", Role.EMBEDDER)
     again = chooser(models).choose(models / "tiny-embedder/v1", Role.EMBEDDER)
-    assert [trial.runtime for trial in first.trials] == list(CANDIDATES)
+    assert [trial.runtime for trial in first.trials] == list(candidates(Kind.EMBEDDER))
     assert (first.remembered, again.remembered) == (False, True)
     assert (again.runtime, again.trials) == (first.runtime, first.trials)
 
@@ -116,7 +116,7 @@ def test_every_runtime_in_float32_passes_with_the_default_models(models_dir, ent
     manifest, reference = load_backend(models_dir / entry.model, runtime=Runtime.ONNXRUNTIME, threads=1)
     for role in roles_of(entry.kind):
         gate = job_of(manifest, role, detect_side=320, lanes=1).gate
-        for runtime in CANDIDATES:
+        for runtime in candidates(entry.kind):
             if runtime.precision is not Precision.FLOAT32:
                 continue  # not every processor has the others
             _, backend = load_backend(models_dir / entry.model, runtime=runtime, threads=1)
