@@ -52,16 +52,30 @@ def recognise_clip(address, clips, gallery, people):
     return [{"faces": [], **json.loads(line)} for line in lines.splitlines()]  # a dropped frame has none
 
 
+ANSWERED = 0.9
+"""Share of the frames that have results, unless the machine is busy with something else; then the clip plays again."""
+
+PASSES = 3
+
+
+def share_of_results(answers):
+    return sum(answer["outcome"] == "result" for answer in answers) / len(answers)
+
+
 @pytest.fixture(scope="module")
 def both(tmp_path_factory, real_data):
     """The clip's answers with its cast enrolled, and with somebody who is not in it: two cameras at a time."""
-    galleries = {"cast": (MIRANDA, LACAMOIRE, OBAMA), "elsewhere": (BIDEN,)}
+    casts = {"cast": (MIRANDA, LACAMOIRE, OBAMA), "elsewhere": (BIDEN,)}
     with ServerProcess(tmp_path_factory.mktemp("data")) as server, ThreadPoolExecutor() as pool:
-        runs = {
-            gallery: pool.submit(recognise_clip, server.address, real_data / "clips", gallery, people)
-            for gallery, people in galleries.items()
-        }
-        return {gallery: run.result() for gallery, run in runs.items()}
+        for number in range(PASSES):
+            runs = {
+                cast: pool.submit(recognise_clip, server.address, real_data / "clips", f"{cast}-{number}", people)
+                for cast, people in casts.items()
+            }
+            played = {cast: run.result() for cast, run in runs.items()}
+            if all(share_of_results(answers) >= ANSWERED for answers in played.values()):
+                break
+    return played
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +90,7 @@ def named(answer):
 def test_every_frame_is_answered_once_and_nearly_all_with_a_result(answers):
     assert sorted(answer["sequence"] for answer in answers) == list(range(1, 276))
     assert {answer["outcome"] for answer in answers} <= {"result", "dropped"}
-    assert sum(answer["outcome"] == "result" for answer in answers) >= 0.9 * len(answers)
+    assert share_of_results(answers) >= ANSWERED
 
 
 @pytest.mark.parametrize("shot", SHOTS)
