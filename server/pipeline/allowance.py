@@ -28,7 +28,7 @@ class AllowanceRule:
     idle: float = 4.0
     saved: float = 16.0
     reserve: float = 8.0
-    late: float = 0.125
+    late: float = 0.05
 
 
 class LookAllowance:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from server.pipeline.allowance import AllowanceRule, LookAllowance
 
-RULE = AllowanceRule(busy=0.5, idle=4.0, saved=16.0, reserve=8.0, late=0.125)
+RULE = AllowanceRule(busy=0.5, idle=4.0, saved=16.0, reserve=8.0, late=0.05)
 SECOND = 10**9
 
 
@@ -41,7 +41,7 @@ def test_while_no_frame_waits_there_are_more_looks_than_anybody_asks_for():
     allowance = LookAllowance(RULE)
     for _ in range(100):
         assert allowance.take(2, 2) == (2, 2)
-        waited(allowance, 0.1)
+        waited(allowance, 0.04)
 
 
 def test_looks_that_can_wait_leave_the_reserve_to_those_that_can_not():
