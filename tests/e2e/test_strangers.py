@@ -20,7 +20,7 @@ TURNED_AWAY = 0.05
 singer's template; the threshold, at a FAR of 1e-3, is 1.276, and in some passes he has the singer's name for a moment.
 """
 
-PASSES = 4
+PASSES = 6
 """Tries in which one pass must be enough. Obama has four or five looks in his 2.5 s, hardly better than what counts, of
 which three are needed: on a slow or busy machine not every pass has them."""
 
