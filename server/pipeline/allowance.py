@@ -54,6 +54,11 @@ class LookAllowance:
         with self._lock:
             self._left = min(self._rule.saved, self._left + (self._rule.busy if busy else self._rule.idle))
 
+    @property
+    def spares(self) -> bool:
+        """Whether a look that can wait could be had now."""
+        return self._left >= self._rule.reserve + 1
+
     def take(self, urgent: int, patient: int) -> tuple[int, int]:
         """How many of a frame's faces may be looked at.
 

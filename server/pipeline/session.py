@@ -246,7 +246,7 @@ class CameraSession:
             self._whole_next = False
             return claims
         if frame.picture.reduction > 1 and not any(reason.urgent for reason in reasons):
-            self._whole_next = True
+            self._whole_next = self._allowance.spares  # or it would be decoded whole for looks that are not had
             return tuple(replace(claim, reason=None) for claim in claims)
         self._whole_next = False
         return joined(claims, tracks, frame.sight, self._rule.track)

@@ -50,6 +50,13 @@ def test_looks_that_can_wait_leave_the_reserve_to_those_that_can_not():
     assert allowance.take(20, 0) == (8, 0)
 
 
+def test_it_spares_a_look_that_can_wait_exactly_while_one_could_be_had():
+    allowance = LookAllowance(RULE)
+    for _ in range(20):
+        spared = allowance.spares
+        assert allowance.take(0, 1) == (0, int(spared))
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.booleans()), max_size=60))
 def test_nobody_gets_more_than_was_saved_and_came_in_nor_more_than_was_asked(steps):
     allowance, came, taken = LookAllowance(RULE), RULE.saved, 0
