@@ -56,8 +56,8 @@ ANSWERED = 0.9
 """Share of the frames that have results, unless the machine is busy with something else; then the clip plays again."""
 
 ENOUGH = 0.5
-"""Share of the frames that must have results all the same. How many a machine answers in time is for `make bench-stream`
-to say: this test must hold on a slow one too."""
+"""Share of the frames that must have results all the same. How many a machine answers in time is for
+`make bench-stream` to say: this test must hold on a slow one too."""
 
 PASSES = 3
 
