@@ -87,6 +87,7 @@ class TrackReport:
         last_seen_ns: captured, wall clock, nanoseconds since the epoch.
         frames: in which it was seen.
         template: quality-weighted mean of its best embeddings, (D,) float32 of norm 1.
+        coherence: how much the looks agree: norm of their mean before it was made 1, in (0, 1].
         looks: that the template is the mean of, at least one.
         best: the best look at it.
         answer: who it is: Match or Unknown.
@@ -100,6 +101,7 @@ class TrackReport:
     last_seen_ns: int
     frames: int
     template: Embedding
+    coherence: float
     looks: tuple[Look, ...]
     best: BestCrop
     answer: Match | Unknown

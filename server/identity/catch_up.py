@@ -87,6 +87,7 @@ def changes_behind(
             person=touched.people.get(identity_key, GONE),
             added=[] if at is None else some.keys[at].tolist(),
             vectors=some.vectors[[] if at is None else at],
+            coherences=reads.coherences_of(db, identity_key),
             negatives=reads.negatives_of(db, identity_key, fingerprint),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -28,6 +28,7 @@ class GalleryChange:
         person: who that is now; `GONE` when removed.
         added: keys of new templates, ascending.
         vectors: (len(added), D) their embeddings.
+        coherences: of those new templates that are means of several looks, by key.
         removed: keys of templates that are gone.
         negatives: everything that the person was said not to look like; None when that did not change.
     """
@@ -41,6 +42,7 @@ class GalleryChange:
     person: Person = GONE
     added: Sequence[int] = ()
     vectors: Embeddings = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    coherences: Mapping[int, float] = field(default_factory=dict)
     removed: Sequence[int] = ()
     negatives: NegativeFaces | None = None
 

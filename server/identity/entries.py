@@ -95,8 +95,8 @@ def with_templates(
     for template in templates:
         db.execute(
             "INSERT INTO templates "
-            "(gallery_key, identity_key, embedding, quality, source, photo_digest, created_ns) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "(gallery_key, identity_key, embedding, quality, source, photo_digest, created_ns, coherence) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 subject.gallery_key,
                 subject.identity_key,
@@ -105,6 +105,7 @@ def with_templates(
                 template.source,
                 template.photo_digest,
                 at_ns,
+                template.coherence,
             ),
         )
         added.append(db.last_insert_rowid())
@@ -112,7 +113,8 @@ def with_templates(
             db.execute("INSERT INTO crops VALUES (?, ?)", (added[-1], template.crop))
     change = logged(db, subject, ChangeKind.ENROLLED, at_ns)
     vectors = np.stack([template.embedding for template in templates])
-    return replace(change, added=added, vectors=vectors)
+    coherences = {key: each.coherence for key, each in zip(added, templates, strict=True) if each.coherence < 1}
+    return replace(change, added=added, vectors=vectors, coherences=coherences)
 
 
 def revised(

@@ -9,11 +9,13 @@ from enum import Enum
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.domain import Embedding, Embeddings, GalleryName
 from server.identity.admission import check_fingerprint
 from server.identity.calibrate import calibrate
 from server.identity.change import GalleryChange
+from server.identity.coherence import as_of_one_look
 from server.identity.graph import Graph
 from server.identity.graph_state import GraphShape
 from server.identity.hnsw import HnswIndex
@@ -41,6 +43,7 @@ class View:
         index: the templates; empty when they are of another fingerprint than the server's.
         roster: the people.
         negatives: who they are not, by identity key.
+        coherences: of the templates that are means of several looks, by template key.
     """
 
     revision: int
@@ -49,6 +52,7 @@ class View:
     index: BruteForceIndex | HnswIndex
     roster: Roster
     negatives: Mapping[int, NegativeFaces] = field(default_factory=dict)
+    coherences: Mapping[int, float] = field(default_factory=dict)
 
     def after(self, changes: Sequence[GalleryChange]) -> View:
         """The state with these changes, which are in order and follow it."""
@@ -65,7 +69,15 @@ class View:
             index = index.removed(np.array(removed, np.int64))
         last = changes[-1]
         roster = self.roster.changed({change.identity_key: change.person for change in changes})
-        return View(last.revision, last.stamp, last.fingerprint, index, roster, self._negatives_after(changes))
+        return View(
+            last.revision,
+            last.stamp,
+            last.fingerprint,
+            index,
+            roster,
+            self._negatives_after(changes),
+            self._coherences_after(changes, removed),
+        )
 
     def _negatives_after(self, changes: Sequence[GalleryChange]) -> Mapping[int, NegativeFaces]:
         negatives = dict(self.negatives)
@@ -75,6 +87,19 @@ class View:
             elif change.negatives is not None:
                 negatives[change.identity_key] = change.negatives
         return {key: faces for key, faces in negatives.items() if len(faces)}
+
+    def _coherences_after(self, changes: Sequence[GalleryChange], removed: Sequence[int]) -> Mapping[int, float]:
+        added = {key: coherence for change in changes for key, coherence in change.coherences.items()}
+        gone = self.coherences.keys() & set(removed)
+        if not added and not gone:
+            return self.coherences
+        return {key: value for key, value in {**self.coherences, **added}.items() if key not in gone}
+
+    def as_of_one_look(self, labels: NDArray[np.int64], distances: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Distances to these templates as thresholds mean them (`server.identity.coherence`)."""
+        if not self.coherences:
+            return distances.astype(np.float64)
+        return as_of_one_look(distances, [self.coherences.get(label, 1.0) for label in labels.tolist()])
 
     def forbids(self, identity_key: int, probe: Embedding, distance: float) -> bool:
         """True when it was said of a face like this that it is not this person."""
@@ -223,20 +248,25 @@ class LiveGallery:
     def _nearest(self, view: View, query: Embedding, limit: int) -> tuple[Candidate, ...]:
         """One candidate per person; asks for more templates until enough people are among them.
 
-        Whoever the face was said not to be is left out, as if not enrolled.
+        Whoever the face was said not to be is left out, as if not enrolled. No template that was not found is nearer
+        than the farthest that was, so the candidates are the nearest once they are all within that.
         """
         index, asked = view.index, 4 * limit + _SPARE
         while True:
-            (labels,), (distances,) = index.search(query[None], asked)
-            owners = index.rows.owners[index.rows.positions(labels)]
+            (labels,), (found,) = index.search(query[None], asked)
+            distances = view.as_of_one_look(labels, found)
+            order = np.argsort(distances, kind="stable")
+            owners = index.rows.owners[index.rows.positions(labels)][order]
             firsts = [
-                first
+                order[first]
                 for first in np.sort(np.unique(owners, return_index=True)[1])
-                if not view.forbids(int(owners[first]), query, float(distances[first]))
+                if not view.forbids(int(owners[first]), query, float(found[order[first]]))
             ][:limit]
-            if len(firsts) == limit or len(labels) == len(index):
+            enough = len(firsts) == limit and distances[firsts[-1]] <= found[-1]
+            if enough or len(labels) == len(index):
                 break
             asked *= 4
+        owners = index.rows.owners[index.rows.positions(labels)]
         people = [view.roster[int(owners[first])] for first in firsts]
         return tuple(
             Candidate(

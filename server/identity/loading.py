@@ -78,7 +78,7 @@ class Loader:
         stamp = reads.stamp_of(db, row.key, row.revision)
         roster = Roster.of(reads.people(db, row.key))
         negatives = reads.negatives(db, row.key, self.fingerprint)
-        view = View(row.revision, stamp, row.fingerprint, index, roster, negatives)
+        view = View(row.revision, stamp, row.fingerprint, index, roster, negatives, reads.coherences(db, row.key))
         live = self._live(row.name, row.key, view)
         live.problem = problem
         return live

@@ -23,7 +23,7 @@ class Candidate:
     Attributes:
         identity: resource name.
         display_name: the person's name.
-        distance: squared L2 to the person's nearest template.
+        distance: squared L2 to the person's nearest template; as of one look where that is a mean of several.
         template_id: that template.
     """
 

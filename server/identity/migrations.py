@@ -217,6 +217,15 @@ MIGRATIONS: Final[Sequence[Migration]] = (
         CREATE INDEX subjects_of_operation ON operation_subjects (operation_key);
         """,
     ),
+    Migration(
+        "coherence of means of looks",
+        """
+        -- Norm of the mean before it was made 1; 1 for one look, and in rows that are older than this.
+        ALTER TABLE sightings ADD COLUMN coherence REAL NOT NULL DEFAULT 1;
+        ALTER TABLE templates ADD COLUMN coherence REAL NOT NULL DEFAULT 1;
+        CREATE INDEX templates_of_looks ON templates (gallery_key) WHERE coherence < 1;
+        """,
+    ),
 )
 
 

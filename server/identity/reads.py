@@ -117,6 +117,24 @@ def touched_templates(db: apsw.Connection, gallery_key: int, revision: int, dime
     return _stored(rows.fetchall(), dimension)
 
 
+def coherences(db: apsw.Connection, gallery_key: int) -> dict[int, float]:
+    """Of those templates of a gallery that are means of several looks, by key."""
+    return dict(
+        db.execute(
+            "SELECT template_key, coherence FROM templates WHERE gallery_key = ? AND coherence < 1", (gallery_key,)
+        )
+    )
+
+
+def coherences_of(db: apsw.Connection, identity_key: int) -> dict[int, float]:
+    """Of those templates of a person that are means of several looks, by key."""
+    return dict(
+        db.execute(
+            "SELECT template_key, coherence FROM templates WHERE identity_key = ? AND coherence < 1", (identity_key,)
+        )
+    )
+
+
 def _stored(found: list[tuple[Any, ...]], dimension: int) -> StoredTemplates:
     wrong = next((key for key, _, blob in found if len(blob) != 4 * dimension), None)
     if wrong is not None:

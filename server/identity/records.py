@@ -21,6 +21,7 @@ class NewTemplate:
         source: name of the photograph as the client gave it; may be empty.
         photo_digest: SHA-256 of the image's bytes in hex; empty when unknown.
         crop: JPEG of the aligned face; empty when it is not kept.
+        coherence: of the looks that the embedding is the mean of, in (0, 1]; 1 for a photograph.
     """
 
     embedding: Embedding
@@ -28,6 +29,7 @@ class NewTemplate:
     source: str = ""
     photo_digest: str = ""
     crop: bytes = b""
+    coherence: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ from server.domain import Embedding, Look
 _LEAST_WEIGHT = 0.05
 """A look of quality 0 still counts a little, or a track that has no better one would have no template."""
 
+_NOTHING = 1e-6
+"""Looks whose mean is shorter cancel out, so they are of several people; the best one is at least somebody."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrackTemplate:
@@ -38,12 +41,19 @@ class TrackTemplate:
     @property
     def embedding(self) -> Embedding:
         """(D,) float32 of norm 1: the mean of the looks, each weighted by its quality."""
+        mean, norm = self._mean()
+        return self.looks[0].embedding if norm < _NOTHING else np.asarray(mean / norm, np.float32)
+
+    @property
+    def coherence(self) -> float:
+        """How much the looks agree, in (0, 1]: the norm of their mean before it was made 1; a single look's is 1."""
+        _, norm = self._mean()
+        return 1.0 if norm < _NOTHING else min(1.0, norm)
+
+    def _mean(self) -> tuple[Embedding, float]:
         weights = np.asarray([max(_LEAST_WEIGHT, look.quality) for look in self.looks], np.float32)
-        mean = weights @ np.stack([look.embedding for look in self.looks])
-        norm = float(np.linalg.norm(mean))
-        if norm < 1e-6:  # looks that cancel out are of several people; the best one is at least somebody
-            return self.looks[0].embedding
-        return np.asarray(mean / norm, np.float32)
+        mean = (weights / weights.sum()) @ np.stack([look.embedding for look in self.looks])
+        return mean, float(np.linalg.norm(mean))
 
     def distance(self, embedding: Embedding) -> float:
         """Squared L2 from the template to an embedding of norm 1."""

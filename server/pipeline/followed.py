@@ -142,6 +142,7 @@ def report_of(followed: Followed, *, gallery: GalleryName, camera: str, name: st
         last_seen_ns=followed.seen_wall_ns,
         frames=followed.track.frames,
         template=template.embedding,
+        coherence=template.coherence,
         looks=template.looks,
         best=best,
         answer=verdict.answer,

@@ -1,5 +1,5 @@
-"""Strangers: online clustering against offline, what a new face costs, false names, calibrated confidence, who is known
-after one pass, the past against a plain model, and a stage performance.
+"""Strangers: online clustering against offline, what a new face costs, false names of pictures and of tracks,
+calibrated confidence, who is known after one pass, the past against a plain model, and a stage performance.
 
     python -m tests.benchmarks.clusters
     python -m tests.benchmarks.clusters --write-calibration   fit the calibrations and put them into the catalogue
@@ -37,6 +37,7 @@ from tests.benchmarks.calibration import calibration, write_calibrations
 from tests.benchmarks.embedded import SFACE, EmbeddedSet, celeba247, celeba247_far, lfw
 from tests.benchmarks.offline_clustering import METHODS, Scores, offline, scores
 from tests.benchmarks.report import OUT, Bar, Figure, finish
+from tests.benchmarks.tracks import false_accepts
 
 SEEDS = range(5)
 STEPS = 2
@@ -70,6 +71,7 @@ def main() -> None:
     figures = clustering(_repeated(faces), settings) + clustering(famous, settings)
     figures += cost(settings)
     figures += false_names(faces, points)
+    figures += false_accepts(famous, points)
     figures += calibration(faces, famous)
     figures += one_pass(celeba247_far(given.models_dir, face_px=FAR_PX, each=FAR_PICTURES), settings)
     figures += past()

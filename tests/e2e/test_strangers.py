@@ -15,11 +15,6 @@ pytestmark = [pytest.mark.models, pytest.mark.data, pytest.mark.slow, pytest.mar
 CAST = {MIRANDA: "the singer", OBAMA: "the audience"}
 """The shot that each must be named in, once the server knows him: as often as when he was enrolled by photograph."""
 
-TURNED_AWAY = 0.05
-"""Quality below which a head is turned by more than 70 degrees. In such a profile the pianist is 1.27 to 1.33 from the
-singer's template; the threshold, at a FAR of 1e-3, is 1.276, and in some passes he has the singer's name for a moment.
-"""
-
 PASSES = 6
 """Tries in which one pass must be enough. Obama has four or five looks in his 2.5 s, hardly better than what counts, of
 which three are needed: on a slow or busy machine not every pass has them."""
@@ -158,7 +153,7 @@ def test_whoever_was_named_is_named_in_no_shot_without_him(story, shot):
         (number, face["name"], face["distance"], face["quality"])
         for number in frames
         for face in story.second.get(number, ())
-        if face["name"] and face["name"] not in bars and face["quality"] >= TURNED_AWAY
+        if face["name"] and face["name"] not in bars
     }
     assert not wrong
 

@@ -246,7 +246,9 @@ class IdentityMatch(_message.Message):
     display_name: _builtins.str
     """The person's display name at the time of the answer."""
     distance: _builtins.float
-    """Distance to the nearest template of this person."""
+    """Distance to the nearest template of this person. A template that is the mean of several looks, as naming a group of
+    strangers makes it, counts as farther away by how much the looks differ, here and in searches.
+    """
     threshold: _builtins.float
     """The distance that had to be beaten: the requested FAR at this gallery's size."""
     margin: _builtins.float

@@ -137,6 +137,7 @@ class Sightings:
             quality=report.best.quality,
             best_ns=report.best.taken_at_ns,
             template=report.template,
+            coherence=report.coherence,
             corroborated=self._corroborated(report),
             crop=self._rule.encode(report.best.pixels),
         )

@@ -148,14 +148,15 @@ def _templates(
 
 def template_of(db: apsw.Connection, sighting_key: int) -> NewTemplate:
     """A sighting's face as a template."""
-    ((embedding, quality),) = db.execute(
-        "SELECT embedding, quality FROM sightings WHERE sighting_key = ?", (sighting_key,)
+    ((embedding, coherence, quality),) = db.execute(
+        "SELECT embedding, coherence, quality FROM sightings WHERE sighting_key = ?", (sighting_key,)
     )
     return NewTemplate(
         embedding=np.frombuffer(embedding, "<f4"),
         quality=Quality(**json.loads(quality)),
         source=f"sighting {sighting_key}",
         crop=reads.crop(db, sighting_key),
+        coherence=coherence,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import apsw
 import numpy as np
+from numpy.typing import NDArray
 
 from server.domain import Embeddings, GalleryName, IdentityName, Quality, SightingName, UnknownName
 from server.errors import NotFoundError
@@ -278,10 +279,11 @@ def sightings_of(db: apsw.Connection, unknown_key: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class SightingTemplates:
-    """Templates of sightings: (N,) keys ascending and (N, D) embeddings."""
+    """Templates of sightings: (N,) keys ascending, (N, D) embeddings and (N,) float64 coherences."""
 
     keys: Keys
     vectors: Embeddings
+    coherences: NDArray[np.float64]
 
 
 def templates(
@@ -290,12 +292,12 @@ def templates(
     """All templates made by the models of this fingerprint, some thousand at a time."""
     only = "" if include_identified else "AND s.identity_key IS NULL AND u.identity_key IS NULL "
     cursor = db.execute(
-        "SELECT s.sighting_key, s.embedding FROM sightings s LEFT JOIN faces f USING (sighting_key) "
+        "SELECT s.sighting_key, s.embedding, s.coherence FROM sightings s LEFT JOIN faces f USING (sighting_key) "
         "LEFT JOIN unknowns u USING (unknown_key) "
         f"WHERE s.gallery_key = ? AND s.fingerprint = ? {only}ORDER BY s.sighting_key",
         (gallery_key(db, gallery), fingerprint),
     )
-    rows: list[tuple[int, bytes]] = []
+    rows: list[tuple[int, bytes, float]] = []
     for row in cursor:
         rows.append(row)
         if len(rows) == _BLOCK:
@@ -305,10 +307,12 @@ def templates(
         yield _templates(rows)
 
 
-def _templates(rows: Sequence[tuple[int, bytes]]) -> SightingTemplates:
-    joined = b"".join(embedding for _, embedding in rows)
+def _templates(rows: Sequence[tuple[int, bytes, float]]) -> SightingTemplates:
+    keys, embeddings, coherences = zip(*rows, strict=True)
     return SightingTemplates(
-        np.array([key for key, _ in rows], np.int64), np.frombuffer(joined, "<f4").reshape(len(rows), -1)
+        np.array(keys, np.int64),
+        np.frombuffer(b"".join(embeddings), "<f4").reshape(len(rows), -1),
+        np.array(coherences, np.float64),
     )
 
 

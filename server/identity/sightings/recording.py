@@ -36,6 +36,7 @@ class TrackRecord:
         quality: of the best look.
         best_ns: when that was captured.
         template: (D,) of the track.
+        coherence: of the looks that the template is the mean of, in (0, 1].
         corroborated: the looks at it corroborate each other.
         crop: JPEG; empty when it is not kept.
     """
@@ -53,6 +54,7 @@ class TrackRecord:
     quality: Quality
     best_ns: int
     template: Embedding
+    coherence: float
     corroborated: bool
     crop: bytes
 
@@ -118,6 +120,7 @@ def _write(db: apsw.Connection, place: Place, track: TrackRecord, keys: tuple[in
         "best_ns": track.best_ns,
         "fingerprint": fingerprint,
         "embedding": blob(track.template),
+        "coherence": track.coherence,
     }
     if key is None:
         values |= {"gallery_key": place.gallery_key, "track": track.track}

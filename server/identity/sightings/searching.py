@@ -6,6 +6,7 @@ import apsw
 import numpy as np
 
 from server.domain import Embeddings, GalleryName
+from server.identity.coherence import as_of_one_look
 from server.identity.sightings import reads
 from server.identity.sightings.records import NearSighting, SightingSearch
 
@@ -35,7 +36,7 @@ def search(
         searched += len(block.keys)
         for near, query in zip(best, embeddings, strict=True):
             difference = block.vectors - query
-            distances = np.vecdot(difference, difference)
+            distances = as_of_one_look(np.vecdot(difference, difference), block.coherences)
             near += zip(distances.tolist(), block.keys.tolist(), strict=True)
             near.sort()
             del near[limit:]

@@ -24,9 +24,11 @@ def unit(count: int, seed: int, dimension: int = DIMENSION) -> Embeddings:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def template(vector: Embedding, *, photo: str = "", crop: bytes = b"", source: str = "") -> NewTemplate:
+def template(
+    vector: Embedding, *, photo: str = "", crop: bytes = b"", source: str = "", coherence: float = 1.0
+) -> NewTemplate:
     """A template with this embedding."""
-    return NewTemplate(vector, QUALITY, source, photo, crop)
+    return NewTemplate(vector, QUALITY, source, photo, crop, coherence)
 
 
 def enrol(galleries: Galleries, name: str, vectors: Embeddings, gallery: GalleryName = GALLERY) -> EnrolReceipt:

@@ -47,6 +47,7 @@ def test_any_history_brings_memory_to_what_loading_gives(tmp_path_factory, befor
         )
         assert brought.roster.count == loaded.roster.count
         assert contents(brought) == contents(loaded)
+        assert brought.coherences == loaded.coherences
     finally:
         galleries.close()
 
@@ -58,7 +59,7 @@ def act(galleries: Galleries, actions, people) -> None:
             continue
         chosen = name_of(people[choice % len(people)])
         if action == "more":
-            more = [template(unit(1, seed=10_000 + number)[0])]
+            more = [template(unit(1, seed=10_000 + number)[0], coherence=1 - choice % 3 / 4)]
             galleries.enrol(GALLERY, identity=chosen, display_name="", templates=more, at_ns=2)
         elif action == "rename":
             galleries.rename(chosen, f"R{number}", at_ns=3)

@@ -14,6 +14,7 @@ from server.errors import (
     InvalidInputError,
     NotFoundError,
 )
+from server.identity.coherence import as_of_one_look
 from server.identity.gallery import Galleries
 from server.identity.records import (
     ChangeKind,
@@ -112,6 +113,43 @@ def test_a_person_with_very_many_templates_does_not_crowd_out_the_second(galleri
     assert galleries.settle(30)
     (row,) = galleries.search(GALLERY, centre, limit=2).candidates
     assert [c.display_name for c in row] == ["Many", "One"]
+
+
+def means_of_looks(people: int) -> list[NewTemplate]:
+    """A template for each of so many people, made of looks that agree more or less; every third is a photograph."""
+    coherences = np.random.default_rng(3).uniform(0.5, 1, people)
+    return [
+        template(vector, coherence=1.0 if i % 3 == 0 else float(coherences[i]))
+        for i, vector in enumerate(unit(people, 1))
+    ]
+
+
+@pytest.mark.parametrize("people", [7, 90])
+def test_means_of_looks_are_as_far_as_one_look_and_the_nearest_comes_first(galleries: Galleries, people: int) -> None:
+    enrolled = means_of_looks(people)
+    for number, one in enumerate(enrolled):
+        galleries.enrol(GALLERY, identity=None, display_name=str(number), templates=[one], at_ns=1)
+    assert galleries.settle(30)
+    probes = unit(30, 2)
+    for probe, row in zip(probes, galleries.search(GALLERY, probes, limit=3).candidates, strict=True):
+        naive = sorted(
+            (float(as_of_one_look(np.sum((one.embedding - probe) ** 2), one.coherence)), str(number))
+            for number, one in enumerate(enrolled)
+        )
+        assert [(pytest.approx(c.distance, abs=1e-5), c.display_name) for c in row] == naive[:3]
+
+
+def test_what_is_known_of_means_of_looks_outlives_a_restart_and_goes_with_the_person(open_galleries: Opener) -> None:
+    galleries = open_galleries()
+    for number, one in enumerate(means_of_looks(7)):
+        galleries.enrol(GALLERY, identity=None, display_name=str(number), templates=[one], at_ns=1)
+    before = galleries.search(GALLERY, unit(5, 2), limit=3)
+    galleries.close()
+    again = open_galleries()
+    assert again.search(GALLERY, unit(5, 2), limit=3) == before
+    for person in again.list_page(GALLERY).identities:
+        again.delete(IdentityName.parse(person.name), at_ns=2)
+    assert not again._live.get(GALLERY).view.coherences
 
 
 def test_a_renamed_person_is_found_under_the_new_name(galleries: Galleries) -> None:

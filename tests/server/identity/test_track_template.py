@@ -66,6 +66,25 @@ def test_looks_that_cancel_out_leave_the_best_one():
     np.testing.assert_array_equal(template.embedding, best.embedding)
 
 
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=5))
+def test_the_coherence_is_the_norm_of_the_weighted_mean_before_it_was_made_one(qualities):
+    some = looks(*qualities)
+    weights = [max(0.05, look.quality) for look in some]
+    mean = sum(w * look.embedding.astype(np.float64) for w, look in zip(weights, some, strict=True)) / sum(weights)
+    assert template_of(some).coherence == pytest.approx(np.linalg.norm(mean), abs=1e-6)
+
+
+def test_one_look_is_wholly_coherent_and_so_are_looks_that_are_the_same():
+    (one,) = looks(0.6)
+    assert template_of([one]).coherence == pytest.approx(1, abs=1e-6)
+    assert template_of([one, Look(one.embedding, 0.2, 1)]).coherence == pytest.approx(1, abs=1e-6)
+
+
+def test_looks_that_cancel_out_are_as_coherent_as_the_one_that_is_left():
+    (best,) = looks(0.5)
+    assert TrackTemplate((best, Look(-best.embedding, 0.5, 1))).coherence == 1
+
+
 def test_the_distance_is_squared_l2():
     template = template_of(looks(0.9, 0.4))
     for other in unit(10, 3):

@@ -100,6 +100,7 @@ class Passers:
         ended: bool = True,
         frames: int = 9,
         seen_s: Sequence[float] = (0,),
+        coherence: float = 1.0,
     ) -> TrackReport:
         """What the tracker would say of a person who passes by, after looks at these times."""
         number = next(self._numbers)
@@ -112,6 +113,7 @@ class Passers:
             last_seen_ns=(at_s + 2) * SECOND_NS,
             frames=frames,
             template=template,
+            coherence=coherence,
             looks=tuple(Look(template, quality.score, round(seen * SECOND_NS)) for seen in seen_s),
             best=BestCrop(np.full((4, 4, 3), person % 250, np.uint8), quality, (at_s + 1) * SECOND_NS),
             answer=self.answer(template),

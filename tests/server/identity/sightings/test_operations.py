@@ -82,6 +82,18 @@ def test_a_person_who_was_named_is_recognised_from_then_on(hall, galleries, sigh
     assert shown(sightings)[-1] == "Ada"
 
 
+def test_whoever_was_named_after_looks_that_differ_is_as_far_as_one_look_would_be(hall, galleries, sightings):
+    for number in range(3):
+        hall.passes(1, look=number, coherence=0.64)
+    receipt = sightings.name(only_group(sightings), display_name="Ada", order=NOW)
+    probe = face_of(1, 500)
+    nearest = min(float(np.sum((face_of(1, number) - probe) ** 2)) for number in range(3))
+    assert hall.answer(probe).distance == pytest.approx(nearest + (2 - nearest) * 0.2, abs=1e-5)
+    sightings.undo(OperationName.parse(receipt.operation), order=NOW)
+    sightings.name(only_group(sightings), display_name="Ada", order=NOW)
+    assert hall.answer(probe).distance == pytest.approx(nearest + (2 - nearest) * 0.2, abs=1e-5)
+
+
 def test_a_group_is_added_to_a_person_who_is_enrolled(hall, galleries, sightings, two_strangers):
     bob = enrol(galleries, "Bob", face_of(9, 0)[None]).identity
     receipt = sightings.name(group_of(sightings, 1), identity=IdentityName.parse(bob.name), order=NOW)

@@ -25,6 +25,7 @@ REPORT = TrackReport(
     last_seen_ns=2,
     frames=3,
     template=unit(1, 0)[0],
+    coherence=1.0,
     looks=(Look(unit(1, 0)[0], 0.9, 0),),
     best=BestCrop(np.zeros((4, 4, 3), np.uint8), QUALITY, 2),
     answer=STRANGER,
