@@ -64,8 +64,9 @@ test: setup models ## set everything up and run the tests
 check: lint types layers proto-check test ## everything that CI checks
 
 bench-accuracy: setup models ## LFW with every default pair of models, and with the server's default precision
-	$(BIN)/python -m tests.benchmarks.accuracy
-	$(BIN)/python -m tests.benchmarks.accuracy --runtime auto --detector yunet+centerface --embedder sface/2021dec
+	$(BIN)/python -m tests.benchmarks.accuracy; missed=$$?; \
+	$(BIN)/python -m tests.benchmarks.accuracy --runtime auto --detector yunet+centerface --embedder sface/2021dec \
+		&& exit $$missed
 
 bench-gallery: setup ## search and restart with 100,000 people
 	$(BIN)/python -m tests.benchmarks.gallery
