@@ -118,7 +118,7 @@ def smaller_half(state: ClusterState, number: int) -> tuple[int, ...]:
         raise InvalidInputError("SPLIT_INVALID", f"group {number} has only one face", field="unknown")
     faces = sorted(group.faces)
     sample = faces if len(faces) <= state.settings.local_faces else _spread(group, state.settings.local_faces)
-    vectors = np.stack([state.faces[face].embedding for face in sample]).astype(np.float64)
+    vectors = np.stack([state.faces[face].shrunk for face in sample]).astype(np.float64)
     apart = np.zeros((len(sample), len(sample)), np.bool_)
     labels = average_linkage(vectors, np.ones(len(sample)), apart, _ANY_DISTANCE, fewest=2)
     first = labels == labels[0]

@@ -30,7 +30,7 @@ class Group:
 
     Attributes:
         number: its number.
-        total: (D,) sum of its faces' embeddings.
+        total: (D,) sum of its faces' shrunk embeddings.
         known: False while it is a candidate.
         faces: keys.
         templates: keys of the faces that stand for it.
@@ -46,7 +46,7 @@ class Group:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """(D,) mean of the embeddings; not of norm 1."""
+        """(D,) mean of the shrunk embeddings; not of norm 1."""
         return self.total / len(self.faces)
 
     def view(self) -> GroupView:
@@ -152,14 +152,14 @@ class ClusterState:
         group = self.groups[number]
         group.faces.discard(key)
         group.templates.discard(key)
-        group.total -= self.faces[key].embedding
+        group.total -= self.faces[key].shrunk
         group.depleted = True
         return number
 
     def _enter(self, key: int, number: int) -> None:
         group = self.groups[number]
         group.faces.add(key)
-        group.total += self.faces[key].embedding
+        group.total += self.faces[key].shrunk
         self.group_of[key] = number
 
     def _bind(self, key: int, chunklet: int) -> None:

@@ -1,6 +1,7 @@
 """Agglomerative clustering by average linkage under cannot-links, for small sets of weighted points.
 
-The mean squared L2 between the members of two clusters of unit vectors needs only their sums and counts:
+The mean squared L2 between the members of two clusters of unit vectors, or of vectors that were shrunk to be worth one
+look (`server.identity.coherence`), needs only their sums and counts:
 2 - 2 (s1 . s2) / (n1 n2). So a point may stand for many faces at once (UPGMA; Sokal & Michener 1958), and must-links
 are points that were summed beforehand.
 
@@ -66,7 +67,7 @@ def average_linkage(
     Takes O(P^2) per merge: 2 ms for P = 192.
 
     Args:
-        sums: (P, D) sums of unit vectors, one row per point.
+        sums: (P, D) sums of unit or shrunk vectors, one row per point.
         counts: (P,) how many vectors a point stands for.
         apart: (P, P) symmetric, True where two points must not meet.
         threshold: mean squared L2, less the leeway, up to which clusters merge.

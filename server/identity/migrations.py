@@ -222,6 +222,7 @@ MIGRATIONS: Final[Sequence[Migration]] = (
         """
         -- Norm of the mean before it was made 1; 1 for one look, and in rows that are older than this.
         ALTER TABLE sightings ADD COLUMN coherence REAL NOT NULL DEFAULT 1;
+        ALTER TABLE faces ADD COLUMN coherence REAL NOT NULL DEFAULT 1;
         ALTER TABLE templates ADD COLUMN coherence REAL NOT NULL DEFAULT 1;
         CREATE INDEX templates_of_looks ON templates (gallery_key) WHERE coherence < 1;
         """,

@@ -30,7 +30,7 @@ def place(state: ClusterState, search: Search, face: UnknownFace) -> Placement:
     if face.quality < settings.min_quality:
         return Placement(Placed.TOO_POOR, 0, None, Regrouping())
     near = _owners(state, search(face.embedding, settings.neighbours)[0])[:_MOST_GROUPS]
-    distances = _distances(near, face.embedding.astype(np.float64))
+    distances = _distances(near, face.shrunk.astype(np.float64))
     scores = distances - _leeways(near, 1, settings)
     best = int(np.argmin(scores)) if near else -1
     if best < 0 or scores[best] > settings.join(len(state.groups)):
@@ -56,7 +56,7 @@ def _owners(state: ClusterState, faces: Iterable[int]) -> list[Group]:
 
 
 def _distances(groups: Sequence[Group], mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean squared L2 of the faces of each group to a unit vector or to the faces behind a mean."""
+    """Mean squared L2 of the faces of each group to a face or to the faces behind a mean; as of one look."""
     return np.array([2 - 2 * float(group.total @ mean) / len(group.faces) for group in groups])
 
 
@@ -73,7 +73,7 @@ def _seconds(state: ClusterState, group: Group, face: UnknownFace) -> bool:
         return False
     promote = settings.promote(len(state.groups))
     good = [state.faces[key] for key in group.templates if state.faces[key].quality >= settings.good_quality]
-    return any(2 - 2 * float(other.embedding @ face.embedding) <= promote for other in good)
+    return any(2 - 2 * float(other.shrunk @ face.shrunk) <= promote for other in good)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _points(state: ClusterState, group: Group) -> list[_Point]:
     return [
         _Point(
             tuple(keys),
-            np.asarray([state.faces[key].embedding for key in keys], np.float64).sum(axis=0),
+            np.asarray([state.faces[key].shrunk for key in keys], np.float64).sum(axis=0),
             frozenset({chunklet} - {0}),
         )
         for (chunklet, _), keys in together.items()
@@ -212,7 +212,7 @@ def _earned(state: ClusterState, faces: Collection[int]) -> bool:
     good = [state.faces[face] for face in faces if state.faces[face].quality >= settings.good_quality]
     if len(good) < 2:
         return False
-    vectors = np.stack([face.embedding for face in good[: settings.local_faces]])
+    vectors = np.stack([face.shrunk for face in good[: settings.local_faces]])
     distances = 2 - 2 * vectors @ vectors.T
     np.fill_diagonal(distances, np.inf)
     return bool(distances.min() <= settings.promote(len(state.groups)))

@@ -7,8 +7,11 @@ Two chunklets with a cannot-link between them are never in one group.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
+
+import numpy as np
 
 from server.domain import Embedding
 
@@ -24,6 +27,7 @@ class UnknownFace:
         key: the store's key of it, greater than 0, never used twice.
         embedding: (D,) float32 of norm 1.
         quality: 0..1.
+        coherence: of the looks that the embedding is the mean of, in (0, 1]; 1 for one look.
         corroborated: looks at its track corroborate each other; it needs no second sighting. Not kept in rows: it
             counts when the face is placed.
     """
@@ -31,7 +35,16 @@ class UnknownFace:
     key: int
     embedding: Embedding
     quality: float
+    coherence: float = 1.0
     corroborated: bool = False
+
+    @property
+    def shrunk(self) -> Embedding:
+        """(D,) float32, of the root of the coherence for a norm, so that products with others are as those of looks.
+
+        2 - 2 times the product of two of them is their distance `server.identity.coherence.as_of_one_look`.
+        """
+        return self.embedding if self.coherence == 1 else self.embedding * np.float32(math.sqrt(self.coherence))
 
 
 @dataclass(frozen=True, slots=True)

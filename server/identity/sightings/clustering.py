@@ -129,7 +129,7 @@ def next_face_key(db: apsw.Connection) -> int:
 
 
 _FACES: Final = (
-    "SELECT f.face_key, f.embedding, f.score, u.number, f.chunklet "
+    "SELECT f.face_key, f.embedding, f.score, f.coherence, u.number, f.chunklet "
     "FROM faces f JOIN sightings s USING (sighting_key) JOIN unknowns u USING (unknown_key) "
     "WHERE u.gallery_key = ? AND s.fingerprint = ? AND "
 )
@@ -146,8 +146,8 @@ def cluster_rows(db: apsw.Connection, gallery_key: int, fingerprint: str, *, onl
     """
     which, value = ("u.unknown_key = ?", only) if only else ("u.identity_key IS NULL AND ? = 0", 0)
     faces = tuple(
-        FaceRow(UnknownFace(key, np.frombuffer(embedding, "<f4"), score), number, chunklet)
-        for key, embedding, score, number, chunklet in db.execute(
+        FaceRow(UnknownFace(key, np.frombuffer(embedding, "<f4"), score, coherence), number, chunklet)
+        for key, embedding, score, coherence, number, chunklet in db.execute(
             f"{_FACES}{which} ORDER BY f.face_key", (gallery_key, fingerprint, value)
         )
     )
@@ -241,9 +241,17 @@ def _moving(db: apsw.Connection, plan: Regrouping, ended: set[int]) -> set[int]:
 def _add(db: apsw.Connection, plan: Regrouping, unknown_keys: Mapping[int, int], sightings: Mapping[int, int]) -> None:
     group_of = dict(plan.moved)
     db.executemany(
-        "INSERT INTO faces (face_key, sighting_key, unknown_key, chunklet, score, embedding) VALUES (?, ?, ?, 0, ?, ?)",
+        "INSERT INTO faces (face_key, sighting_key, unknown_key, chunklet, score, embedding, coherence) "
+        "VALUES (?, ?, ?, 0, ?, ?, ?)",
         [
-            (face.key, sightings[face.key], unknown_keys[group_of[face.key]], face.quality, blob(face.embedding))
+            (
+                face.key,
+                sightings[face.key],
+                unknown_keys[group_of[face.key]],
+                face.quality,
+                blob(face.embedding),
+                face.coherence,
+            )
             for face in plan.added
         ],
     )

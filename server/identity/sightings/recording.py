@@ -154,7 +154,9 @@ def _place(
         changes.append(clusterings.write(db, place, plan))
         if not plan.removed:
             return changes
-    face = UnknownFace(next_face_key(db), track.template, track.quality.score, track.corroborated)
+    face = UnknownFace(
+        next_face_key(db), track.template, track.quality.score, track.coherence, corroborated=track.corroborated
+    )
     placement = clusterings.of(db, place.gallery_key).place(face)
     if placement.regrouping.changes_anything:
         changes.append(clusterings.write(db, place, placement.regrouping, {face.key: sighting_key}))

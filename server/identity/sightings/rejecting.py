@@ -147,12 +147,12 @@ def _back(
 
 
 def _placed(db: apsw.Connection, clusterings: Clusterings, shown: _Shown, place: Place) -> list[SightingChange]:
-    ((embedding, score, fingerprint),) = db.execute(
-        "SELECT embedding, score, fingerprint FROM sightings WHERE sighting_key = ?", (shown.key,)
+    ((embedding, score, coherence, fingerprint),) = db.execute(
+        "SELECT embedding, score, coherence, fingerprint FROM sightings WHERE sighting_key = ?", (shown.key,)
     )
     if fingerprint != clusterings.fingerprint:
         return []
-    face = UnknownFace(next_face_key(db), np.frombuffer(embedding, "<f4"), score)
+    face = UnknownFace(next_face_key(db), np.frombuffer(embedding, "<f4"), score, coherence)
     placement = clusterings.of(db, place.gallery_key).place(face)
     if not placement.regrouping.changes_anything:
         return []

@@ -249,14 +249,14 @@ def _dismiss(
     subject = subject_of(db, name)
     home = before.unknowns[0].unknown
     rows = db.execute(
-        "SELECT sighting_key, score, embedding FROM sightings WHERE identity_key = ? ORDER BY sighting_key",
+        "SELECT sighting_key, score, embedding, coherence FROM sightings WHERE identity_key = ? ORDER BY sighting_key",
         (subject.identity_key,),
     ).fetchall()
-    for sighting, score, embedding in rows:
+    for sighting, score, embedding, coherence in rows:
         db.execute(
-            "INSERT OR IGNORE INTO faces (face_key, sighting_key, unknown_key, chunklet, score, embedding) "
-            "VALUES (?, ?, ?, 0, ?, ?)",
-            (next_face_key(db), sighting, home, score, embedding),
+            "INSERT OR IGNORE INTO faces (face_key, sighting_key, unknown_key, chunklet, score, embedding, coherence) "
+            "VALUES (?, ?, ?, 0, ?, ?, ?)",
+            (next_face_key(db), sighting, home, score, embedding, coherence),
         )
     db.execute("UPDATE sightings SET identity_key = NULL WHERE identity_key = ?", (subject.identity_key,))
     db.execute("DELETE FROM identities WHERE identity_key = ?", (subject.identity_key,))

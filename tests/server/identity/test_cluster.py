@@ -66,6 +66,20 @@ class TestPlacing:
         assert placement.placed is Placed.WAITING
         assert placement.group == clusters.group_of(1)
 
+    def test_means_of_looks_that_differ_must_be_nearer_than_looks_to_join(self):
+        for coherence, groups in ((1.0, 1), (0.7, 2)):
+            clusters = Clusters(SETTINGS, DIMENSION)
+            for key, degrees in ((1, 0), (2, 45)):
+                placed(clusters, replace(on_circle(key, degrees), coherence=coherence))
+            settled(clusters)
+            assert len(clusters.groups()) == groups
+
+    def test_means_of_looks_that_differ_must_be_nearer_than_looks_to_promote(self):
+        for coherence, how in ((1.0, Placed.PROMOTED), (0.7, Placed.WAITING)):
+            clusters = Clusters(replace(SETTINGS, promote_far=1e-6), DIMENSION)
+            placed(clusters, replace(on_circle(1, 0), coherence=coherence))
+            assert placed(clusters, replace(on_circle(2, 20), coherence=coherence)).placed is how
+
     def test_a_corroborated_look_is_known_at_once(self):
         clusters = Clusters(SETTINGS, DIMENSION)
 

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.identity.coherence import as_of_one_look
+from server.identity.regrouping import UnknownFace
+from tests.server.identity.crowd import unit
 
 distances = st.floats(0, 4)
 coherences = st.floats(0.01, 1)
@@ -34,3 +36,14 @@ def test_each_distance_has_its_own_coherence() -> None:
     given_, coherent = [0.5, 1.0, 1.5], [1.0, 0.25, 0.81]
     one_by_one = [as_of_one_look(d, c) for d, c in zip(given_, coherent, strict=True)]
     np.testing.assert_array_equal(as_of_one_look(given_, coherent), one_by_one)
+
+
+@given(coherences, coherences)
+def test_products_of_shrunk_embeddings_give_the_distance_as_of_one_look(one: float, other: float) -> None:
+    first, second = unit(2, 5)
+    near = (first + 2 * second) / np.linalg.norm(first + 2 * second)
+    faces = [UnknownFace(key, vector, 0.9, c) for key, vector, c in ((1, first, one), (2, near, other))]
+    distance = float(np.sum((first - near) ** 2))
+    assert 2 - 2 * float(faces[0].shrunk @ faces[1].shrunk) == pytest.approx(
+        float(as_of_one_look(distance, one * other)), abs=1e-5
+    )

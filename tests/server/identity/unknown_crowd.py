@@ -22,9 +22,9 @@ def look(person: int, number: int, *, spread: float = 0.3) -> Embedding:
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
-def face(key: int, person: int, *, quality: float = 0.9, spread: float = 0.3) -> UnknownFace:
+def face(key: int, person: int, *, quality: float = 0.9, spread: float = 0.3, coherence: float = 1.0) -> UnknownFace:
     """A face of a person; the key tells looks apart."""
-    return UnknownFace(key, look(person, key, spread=spread), quality)
+    return UnknownFace(key, look(person, key, spread=spread), quality, coherence)
 
 
 def placed(clusters: Clusters, new: UnknownFace) -> Placement:
