@@ -8,6 +8,8 @@ they differ. Thresholds are measured on single pictures, so a distance to a mean
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -29,3 +31,21 @@ def as_of_one_look(distances: ArrayLike, coherences: ArrayLike) -> NDArray[np.fl
     given = np.asarray(distances, np.float64)
     shrunk: NDArray[np.float64] = np.maximum(given, given + (2 - given) * (1 - np.sqrt(coherences)))
     return shrunk
+
+
+def counted(
+    keys: NDArray[np.int64], distances: NDArray[np.float32], coherences: Mapping[int, float]
+) -> NDArray[np.float64]:
+    """Distances to templates as thresholds mean them.
+
+    Args:
+        keys: (N,) of the templates.
+        distances: (N,) squared L2 to them.
+        coherences: of those templates that are means of several looks, by key.
+
+    Returns:
+        (N,) squared L2, as of one look.
+    """
+    if not coherences:
+        return distances.astype(np.float64)
+    return as_of_one_look(distances, [coherences.get(key, 1.0) for key in keys.tolist()])

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from server.identity.coherence import counted
 from server.identity.index import TemplateIndex
 
 _NEIGHBOURS: Final = 16
@@ -117,12 +118,15 @@ class _Seen:
     other_template: int
 
 
-def check(index: TemplateIndex, qualities: Mapping[int, float], rule: CheckRule) -> Checkup:
+def check(
+    index: TemplateIndex, qualities: Mapping[int, float], coherences: Mapping[int, float], rule: CheckRule
+) -> Checkup:
     """Looks at a gallery.
 
     Args:
         index: its templates.
         qualities: of the templates, 0..1, by key; one that is missing counts as good.
+        coherences: of those templates that are means of several looks, by key: distances count as in searches.
         rule: what counts as trouble.
     """
     rows = index.rows
@@ -132,7 +136,7 @@ def check(index: TemplateIndex, qualities: Mapping[int, float], rule: CheckRule)
     if len(living) > rule.most_checked:
         living = np.sort(np.random.default_rng(len(living)).choice(living, rule.most_checked, replace=False))
     own_rows = _rows_by_owner(rows.owners, rows.alive)
-    seen = [_look(index, own_rows, int(row)) for row in living]
+    seen = [_look(index, own_rows, coherences, int(row)) for row in living]
     pairs = _pairs(seen, qualities, rule)
     findings = pairs + _misplaced(seen, qualities, pairs) + _weak(seen, qualities, rule)
     far, advised = _thresholds(seen, rule)
@@ -155,19 +159,23 @@ def _rows_by_owner(owners: NDArray[np.int64], alive: NDArray[np.bool_]) -> dict[
     return dict(zip(people.tolist(), np.split(rows, starts[1:]), strict=True))
 
 
-def _look(index: TemplateIndex, own_rows: Mapping[int, NDArray[np.intp]], row: int) -> _Seen:
+def _look(
+    index: TemplateIndex, own_rows: Mapping[int, NDArray[np.intp]], coherences: Mapping[int, float], row: int
+) -> _Seen:
     rows = index.rows
     owner, key, vector = int(rows.owners[row]), int(rows.keys[row]), rows.vectors[row]
     mine = own_rows[owner]
     others = mine[mine != row]
-    own = float(np.min(np.sum((rows.vectors[others] - vector) ** 2, axis=1))) if len(others) else np.inf
+    to_own = np.sum((rows.vectors[others] - vector) ** 2, axis=1)
+    own = float(counted(rows.keys[others], to_own, coherences).min(initial=np.inf))
     asked = _NEIGHBOURS + len(mine)
-    (labels,), (distances,) = index.search(vector[None], asked)
+    (labels,), (found,) = index.search(vector[None], asked)
     owners = rows.owners[rows.positions(labels)]
     strange = np.flatnonzero(owners != owner)
     if not len(strange):
         return _Seen(key, owner, own, np.inf, 0, 0)
-    first = int(strange[0])
+    distances = counted(labels, found, coherences)
+    first = int(strange[np.argmin(distances[strange])])
     return _Seen(key, owner, own, float(distances[first]), int(owners[first]), int(labels[first]))
 
 

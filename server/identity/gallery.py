@@ -377,12 +377,12 @@ class Galleries:
         live = self._live.get(gallery)
         if live is None:
             empty = BruteForceIndex.empty(self.dimension)
-            return GalleryCheck(check(empty, {}, rule_for(0)), {}, 0)
+            return GalleryCheck(check(empty, {}, {}, rule_for(0)), {}, 0)
         view = live.view
         check_fingerprint(gallery, view.fingerprint, self.fingerprint)
         with self._store.reading() as db:
             qualities = reads.qualities(db, live.key)
-        found = check(view.index, qualities, rule_for(len(view.index)))
+        found = check(view.index, qualities, view.coherences, rule_for(len(view.index)))
         keys = {key for finding in found.findings for key in (finding.owner, finding.other) if key}
         people = {key: view.roster[key] for key in keys}
         names = {key: (gallery.identity(who.identity_id), who.display_name) for key, who in people.items()}

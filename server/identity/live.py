@@ -9,13 +9,12 @@ from enum import Enum
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from server.domain import Embedding, Embeddings, GalleryName
 from server.identity.admission import check_fingerprint
 from server.identity.calibrate import calibrate
 from server.identity.change import GalleryChange
-from server.identity.coherence import as_of_one_look
+from server.identity.coherence import counted
 from server.identity.graph import Graph
 from server.identity.graph_state import GraphShape
 from server.identity.hnsw import HnswIndex
@@ -90,19 +89,13 @@ class View:
 
     def _coherences_after(self, changes: Sequence[GalleryChange], removed: Sequence[int]) -> Mapping[int, float]:
         added = {key: coherence for change in changes for key, coherence in change.coherences.items()}
-        gone = self.coherences.keys() & set(removed)
-        if not added and not gone:
+        gone = set(removed)
+        if not added and not gone & self.coherences.keys():
             return self.coherences
         return {key: value for key, value in {**self.coherences, **added}.items() if key not in gone}
 
-    def as_of_one_look(self, labels: NDArray[np.int64], distances: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Distances to these templates as thresholds mean them (`server.identity.coherence`)."""
-        if not self.coherences:
-            return distances.astype(np.float64)
-        return as_of_one_look(distances, [self.coherences.get(label, 1.0) for label in labels.tolist()])
-
     def forbids(self, identity_key: int, probe: Embedding, distance: float) -> bool:
-        """True when it was said of a face like this that it is not this person."""
+        """True when it was said of a face like this that it is not this person, whose nearest template is so far."""
         faces = self.negatives.get(identity_key)
         return faces is not None and faces.forbid(probe, distance)
 
@@ -254,20 +247,21 @@ class LiveGallery:
         index, asked = view.index, 4 * limit + _SPARE
         while True:
             (labels,), (found,) = index.search(query[None], asked)
-            distances = view.as_of_one_look(labels, found)
+            distances = counted(labels, found, view.coherences)
             order = np.argsort(distances, kind="stable")
-            owners = index.rows.owners[index.rows.positions(labels)][order]
+            owners = index.rows.owners[index.rows.positions(labels)]
+            people, nearest = np.unique(owners, return_index=True)
+            plain = dict(zip(people.tolist(), found[nearest].tolist(), strict=True))
             firsts = [
-                order[first]
-                for first in np.sort(np.unique(owners, return_index=True)[1])
-                if not view.forbids(int(owners[first]), query, float(found[order[first]]))
+                first
+                for first in order[np.sort(np.unique(owners[order], return_index=True)[1])]
+                if not view.forbids(int(owners[first]), query, plain[int(owners[first])])
             ][:limit]
             enough = len(firsts) == limit and distances[firsts[-1]] <= found[-1]
             if enough or len(labels) == len(index):
                 break
             asked *= 4
-        owners = index.rows.owners[index.rows.positions(labels)]
-        people = [view.roster[int(owners[first])] for first in firsts]
+        shown = [view.roster[int(owners[first])] for first in firsts]
         return tuple(
             Candidate(
                 self.name.identity(person.identity_id),
@@ -275,5 +269,5 @@ class LiveGallery:
                 float(distances[first]),
                 str(labels[first]),
             )
-            for person, first in zip(people, firsts, strict=True)
+            for person, first in zip(shown, firsts, strict=True)
         )

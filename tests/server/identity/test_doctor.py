@@ -24,8 +24,19 @@ def troubles(checkup: Checkup) -> list[tuple[Trouble, int, int]]:
     return [(finding.trouble, finding.owner, finding.other) for finding in checkup.findings]
 
 
+def test_means_of_looks_are_as_far_as_searches_count_them():
+    index = gallery({7: [0, 10], 8: [45, 55]})
+
+    (photographs,) = check(index, {}, {}, RULE).findings
+    means = check(index, {}, dict.fromkeys(range(1, 5), 0.3), RULE)
+
+    assert photographs.trouble is Trouble.CONFUSABLE
+    assert photographs.distance == pytest.approx(2 - 2 * np.cos(np.radians(35)), abs=1e-5)
+    assert means.findings == ()
+
+
 def test_a_gallery_of_people_who_are_far_apart_is_healthy():
-    checkup = check(gallery({7: [0, 5], 8: [90, 95], 9: [180]}), {}, RULE)
+    checkup = check(gallery({7: [0, 5], 8: [90, 95], 9: [180]}), {}, {}, RULE)
 
     assert checkup.findings == ()
     assert checkup.templates == checkup.checked == 5
@@ -34,7 +45,7 @@ def test_a_gallery_of_people_who_are_far_apart_is_healthy():
 
 
 def test_two_people_who_are_nearly_the_same_are_one_finding():
-    (finding,) = check(gallery({7: [0], 8: [10]}), {}, RULE).findings
+    (finding,) = check(gallery({7: [0], 8: [10]}), {}, {}, RULE).findings
 
     assert finding.trouble is Trouble.DUPLICATE
     assert {finding.owner, finding.other} == {7, 8}
@@ -43,13 +54,13 @@ def test_two_people_who_are_nearly_the_same_are_one_finding():
 
 
 def test_two_people_within_the_threshold_are_confusable_and_the_nearest_templates_say_so():
-    checkup = check(gallery({7: [0, 8], 8: [48, 56]}), {}, RULE)
+    checkup = check(gallery({7: [0, 8], 8: [48, 56]}), {}, {}, RULE)
 
     assert [(f.trouble, {f.template, f.other_template}) for f in checkup.findings] == [(Trouble.CONFUSABLE, {2, 3})]
 
 
 def test_a_template_that_is_nearer_to_somebody_else_is_misplaced():
-    checkup = check(gallery({7: [0, 5, 100], 8: [170, 175]}), {}, RULE)
+    checkup = check(gallery({7: [0, 5, 100], 8: [170, 175]}), {}, {}, RULE)
 
     assert troubles(checkup) == [(Trouble.MISPLACED, 7, 8)]
     assert checkup.findings[0].template == 3
@@ -57,11 +68,11 @@ def test_a_template_that_is_nearer_to_somebody_else_is_misplaced():
 
 
 def test_a_single_template_is_never_misplaced():
-    assert check(gallery({7: [0], 8: [60, 65]}), {}, RULE).findings == ()
+    assert check(gallery({7: [0], 8: [60, 65]}), {}, {}, RULE).findings == ()
 
 
 def test_a_poor_template_is_weak():
-    (finding,) = check(gallery({7: [0, 5]}), {1: 0.9, 2: 0.1}, RULE).findings
+    (finding,) = check(gallery({7: [0, 5]}), {1: 0.9, 2: 0.1}, {}, RULE).findings
 
     assert finding == Finding(Trouble.WEAK, 7, 2, 0.1, own_distance=finding.own_distance)
 
@@ -69,7 +80,7 @@ def test_a_poor_template_is_weak():
 def test_the_worst_come_first():
     people = {1: [0], 2: [10], 3: [100], 4: [140], 5: [200], 6: [215]}
 
-    found = check(gallery(people), {6: 0.1}, RULE)
+    found = check(gallery(people), {6: 0.1}, {}, RULE)
 
     assert [finding.trouble for finding in found.findings] == [
         Trouble.DUPLICATE,
@@ -83,11 +94,11 @@ def test_the_worst_come_first():
 def test_removed_templates_don_t_count():
     index = gallery({7: [0], 8: [10]}).removed(np.array([2]))
 
-    assert check(index, {}, RULE).findings == ()
+    assert check(index, {}, {}, RULE).findings == ()
 
 
 def test_a_person_with_many_templates_does_not_hide_the_neighbour():
-    checkup = check(gallery({7: list(np.linspace(0, 5, 60)), 8: [40]}), {}, RULE)
+    checkup = check(gallery({7: list(np.linspace(0, 5, 60)), 8: [40]}), {}, {}, RULE)
 
     assert {(f.owner, f.other) for f in checkup.findings if f.trouble is Trouble.CONFUSABLE} <= {(7, 8), (8, 7)}
     assert any(f.trouble is Trouble.CONFUSABLE for f in checkup.findings)
@@ -96,7 +107,7 @@ def test_a_person_with_many_templates_does_not_hide_the_neighbour():
 def test_of_a_large_gallery_a_sample_is_looked_at():
     rule = CheckRule(duplicate=0.2, threshold=0.8, target_far=0.01, most_checked=10)
 
-    checkup = check(gallery({person: [person] for person in range(1, 41)}), {}, rule)
+    checkup = check(gallery({person: [person] for person in range(1, 41)}), {}, {}, rule)
 
     assert checkup.templates == 40
     assert checkup.checked == 10
@@ -112,7 +123,7 @@ def test_where_people_are_too_alike_a_stricter_threshold_is_advised():
     nearest = distances.min(axis=1)
     rule = CheckRule(duplicate=0.0, threshold=float(np.quantile(nearest, 0.5)), target_far=0.05)
 
-    checkup = check(index, {}, rule)
+    checkup = check(index, {}, {}, rule)
 
     assert checkup.observed_far == pytest.approx(0.5, abs=0.01)
     assert np.mean(nearest <= checkup.advised_threshold) <= rule.target_far
@@ -133,7 +144,7 @@ def test_finds_exactly_the_pairs_that_comparing_all_with_all_finds():
         if distances[i, j] <= RULE.threshold
     }
 
-    found = check(index, {}, RULE)
+    found = check(index, {}, {}, RULE)
 
     pairs = {
         (min(f.owner, f.other), max(f.owner, f.other)) for f in found.findings if f.trouble is not Trouble.MISPLACED
@@ -142,9 +153,9 @@ def test_finds_exactly_the_pairs_that_comparing_all_with_all_finds():
 
 
 def test_an_empty_gallery_is_healthy():
-    assert check(BruteForceIndex.empty(2), {}, RULE).findings == ()
+    assert check(BruteForceIndex.empty(2), {}, {}, RULE).findings == ()
 
 
 def test_a_template_that_is_nearer_to_the_same_person_enrolled_twice_is_not_misplaced():
-    assert troubles(check(gallery({7: [0, 40], 8: [5]}), {}, RULE))[0][0] is Trouble.DUPLICATE
-    assert len(check(gallery({7: [0, 40], 8: [5]}), {}, RULE).findings) == 1
+    assert troubles(check(gallery({7: [0, 40], 8: [5]}), {}, {}, RULE))[0][0] is Trouble.DUPLICATE
+    assert len(check(gallery({7: [0, 40], 8: [5]}), {}, {}, RULE).findings) == 1
