@@ -70,7 +70,11 @@ def test_members_are_the_files_inside_the_archives_folder(tmp_path):
     assert members(path, ARCHIVE, ["b/c.txt", "a.txt"]) == {"b/c.txt": b"gamma", "a.txt": b"alpha"}
 
 
-@pytest.mark.parametrize(("data", "name"), [(DATA, "missing.txt"), (DATA[:40], "a.txt"), (b"no archive", "a.txt")])
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [(DATA, "missing.txt"), (DATA[:40], "a.txt"), (b"no archive", "a.txt")],
+    ids=["missing", "cut off", "no archive"],
+)
 def test_a_missing_member_or_an_unreadable_archive_is_an_error_that_names_the_file(tmp_path, data, name):
     path = tmp_path / "thing-1.0.tar.gz"
     path.write_bytes(data)
