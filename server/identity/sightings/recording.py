@@ -12,10 +12,8 @@ from server.identity.cluster import Clusters
 from server.identity.entries import pinned, quality_text
 from server.identity.group_commit import Outcome
 from server.identity.regrouping import Regrouping, UnknownFace
-from server.identity.sightings import reads
 from server.identity.sightings.clustering import Clusterings, Place, blob, joined, next_face_key
 from server.identity.sightings.records import SightingChange
-from server.identity.sightings.tracks import Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +57,14 @@ class TrackRecord:
     crop: bytes
 
 
-def record(
-    db: apsw.Connection, clusterings: Clusterings, track: TrackRecord, at_ns: int
-) -> Outcome[Recorded, StoreChange]:
+def record(db: apsw.Connection, clusterings: Clusterings, track: TrackRecord, at_ns: int) -> Outcome[int, StoreChange]:
     """Writes a track down, anew or once more, and gives an unknown face its place.
 
     Nothing is written of a match with somebody who was deleted meanwhile. A match that an admin has denied counts as
     unknown.
+
+    Returns:
+        The key of the sighting; 0 when nothing was written.
 
     Raises:
         FingerprintError: when the gallery holds embeddings of another model.
@@ -79,7 +78,7 @@ def record(
             (pin.gallery_key, track.identity.identity_id),
         ).get
         if identity_key is None:
-            return Outcome(Recorded(0, ""))
+            return Outcome(0)
     key = db.execute(
         "SELECT sighting_key FROM sightings WHERE gallery_key = ? AND track = ?", (pin.gallery_key, track.track)
     ).get
@@ -91,8 +90,7 @@ def record(
         changes += _place(db, clusterings, place, key, track)
     else:
         changes += _leave(db, clusterings, place, key, identity_key)
-    (written,) = reads.sightings_by_key(db, track.gallery, [key])
-    return Outcome(Recorded(key, written.person.unknown), (joined(changes),))
+    return Outcome(key, (joined(changes),))
 
 
 def _denied(db: apsw.Connection, sighting_key: int, identity_key: int) -> bool:
