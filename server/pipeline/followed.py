@@ -25,7 +25,6 @@ from server.identity.track import Track
 from server.identity.track_template import TrackTemplate
 from server.identity.verdict import Verdict
 
-
 _TOLD_AGAIN_NS: Final = 60 * 10**9
 """Others are told once more of a face that stays in view after this long, though there is no news of it."""
 
@@ -45,8 +44,8 @@ class Followed:
         judged: the template that the verdict rests on; None while there is none.
         revision: of the gallery that the verdict rests on.
         group: of unknown faces that it belongs to; empty for none.
-        told: who it was, by which template, and when it was seen (wall clock), as others were last told of it; None while
-            they were not.
+        told: who it was, by which template, and when it was seen (wall clock), when others were last told of it; None
+            while they were not.
     """
 
     track: Track
@@ -94,8 +93,9 @@ class Followed:
         return replace(self, track=replace(self.track, verdict=verdict), judged=template, revision=revision)
 
     def is_news(self) -> bool:
-        """Whether others should be told of it: two looks have settled who it is, and they don't know it yet, or were told
-        a minute ago.
+        """Whether others should be told of it.
+
+        Two looks have settled who it is, and they don't know it yet, or were told a minute ago.
         """
         verdict, template = self.track.verdict, self.track.template
         if verdict is None or template is None or not verdict.settled:

@@ -61,8 +61,8 @@ class TrackRecord:
 def record(db: apsw.Connection, clusterings: Clusterings, track: TrackRecord, at_ns: int) -> Outcome[int, StoreChange]:
     """Writes a track down, anew or once more, and gives an unknown face its place.
 
-    Nothing is written of a match with somebody who was deleted meanwhile. A match that an admin has denied, of this very
-    sighting or by splitting its face from the person's group, counts as unknown.
+    Nothing is written of a match with somebody who was deleted meanwhile. A match that an admin has denied, of this
+    very sighting or by splitting its face from the person's group, counts as unknown.
 
     Returns:
         The key of the sighting; 0 when nothing was written.

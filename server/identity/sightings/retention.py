@@ -122,8 +122,9 @@ def _forget_faces(
 
 
 def _dropped_empty(db: apsw.Connection, place: Place) -> tuple[str, ...]:
-    """Removes groups of which no sighting is left, and that the clustering doesn't hold: those that were named, and those
-    whose faces were of other models. Names of those that were known.
+    """Removes groups of which no sighting is left and that the clustering doesn't hold; names of those that were known.
+
+    They were named, or their faces are of other models.
     """
     rows: list[tuple[Any, ...]] = db.execute(
         "DELETE FROM unknowns WHERE gallery_key = ? AND merged_key IS NULL "
