@@ -115,9 +115,10 @@ _SEPARATED: Final = (
     "JOIN cannot_links l ON l.gallery_key = u.gallery_key AND f.chunklet IN (l.first, l.second) "
     "JOIN faces o ON o.chunklet = l.first + l.second - f.chunklet "
     "JOIN unknowns named ON named.unknown_key = o.unknown_key AND named.gallery_key = u.gallery_key "
-    "WHERE f.sighting_key = ?1 AND f.chunklet <> 0 AND named.identity_key = ?2"
+    "WHERE f.sighting_key = ?1 AND f.chunklet <> 0 AND named.identity_key = ?2 AND u.identity_key IS NOT ?2"
 )
-"""An admin has said that this sighting's face and one in a group that was named as the person are not one person."""
+"""An admin has said that this sighting's face and one in a group that was named as the person are not one person, and
+has not named its own group as the person since."""
 
 
 def _write(db: apsw.Connection, place: Place, track: TrackRecord, keys: tuple[int | None, int | None, str]) -> int:

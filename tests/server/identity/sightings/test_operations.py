@@ -325,6 +325,15 @@ def test_a_track_that_was_split_from_a_person_and_goes_on_does_not_become_the_pe
     assert str(group_of(sightings, -1)) == split.other
 
 
+def test_whose_part_was_named_as_the_same_person_after_all_is_the_person(hall, galleries, sightings):
+    group, live = live_and_others(hall, sightings)
+    split = sightings.split(group, [live], order=NOW)
+    named = sightings.name(group, display_name="Ada", order=NOW)
+    sightings.name(UnknownName.parse(split.other), identity=IdentityName.parse(named.identity), order=NOW)
+    hall.passes(1, track="live")
+    assert shown(sightings) == ["Ada"] * 5
+
+
 def test_a_track_that_goes_on_is_the_person_again_once_its_split_is_undone(hall, sightings):
     group, live = live_and_others(hall, sightings)
     sightings.name(group, display_name="Ada", order=NOW)
