@@ -34,7 +34,6 @@ class Row:
         looked: those of them that the server worked on.
         found: those of them in which it found the face.
         named: those of them in which it gave the right name.
-        misnamed: frames in which it gave this face another name, clear or not.
         seen: every frame in which the face was found, clear or not.
         best: the smallest distance to anybody enrolled, with its threshold; None when there is none.
     """
@@ -45,7 +44,6 @@ class Row:
     looked: int = 0
     found: int = 0
     named: int = 0
-    misnamed: int = 0
     seen: list[int] = field(default_factory=list)
     best: tuple[float, float] | None = None
 
@@ -109,7 +107,6 @@ def _note(rows: dict[str, Row], frame: Sequence[Presence], answer: Answer) -> No
         # Two people close to each other: the face that fits best is this person's.
         faces = [face for face in faces if _owner(face, frame) == presence.person]
         named = any(face.name == presence.person for face in faces)
-        row.misnamed += any(face.name not in ("", presence.person) for face in faces)
         if faces:
             row.seen.append(answer.sequence)
         if is_clear(presence):
@@ -125,10 +122,19 @@ def _owner(face: SeenFace, frame: Sequence[Presence]) -> str:
 
 def _wrong_names(frame: Sequence[Presence], answer: Answer) -> Iterator[str]:
     for face in answer.faces:
-        near = [presence.person for presence in frame if face.box.overlap(presence.box) >= _TOUCHING]
-        if face.name and face.name not in near:
-            there = " and ".join(near) or "nobody"
+        shown = _shown_by(face, frame)
+        if face.name and face.name not in shown:
+            there = " and ".join(shown) or "nobody"
             yield f"frame {answer.sequence} names {face.name} where {there} is (distance {face.distance})"
+
+
+def _shown_by(face: SeenFace, frame: Sequence[Presence]) -> list[str]:
+    """Whom a face may be of: whose clear face it is; else, as where people pass close by each other, all it touches."""
+    near = [presence for presence in frame if face.box.overlap(presence.box) >= _TOUCHING]
+    owners = [each for each in near if each.person == _owner(face, frame)]
+    if any(is_clear(each) and face.box.overlap(each.box) >= _SAME_FACE for each in owners):
+        near = owners
+    return [each.person for each in near]
 
 
 def _unanswered(truth: Truth, answers: Sequence[Answer]) -> Iterator[str]:

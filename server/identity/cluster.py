@@ -7,7 +7,7 @@ starts a candidate; a candidate becomes a known group with its second good face,
 
 The store is the truth. Every operation only plans: it returns a `Regrouping`; the caller writes it in one transaction
 and then calls `apply`. After a failed transaction there is nothing to undo. One thread at a time plans and applies;
-`nearest` and `view` may be called from any thread meanwhile.
+the reads may be called from any thread meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from server.domain import Embedding
 from server.errors import InvalidInputError, NotFoundError
 from server.identity import admin_plans, placing
 from server.identity.cluster_index import CLUSTER_INDEX, ClusterIndex
@@ -26,7 +25,6 @@ from server.identity.index_settings import IndexSettings
 from server.identity.regrouping import (
     ClusterRows,
     GroupView,
-    NearGroup,
     Placement,
     Regrouping,
     UnknownFace,
@@ -42,7 +40,6 @@ class Clusters:
 
     Attributes:
         settings: thresholds and bounds.
-        problem: the last trouble with the index; empty when there was none.
     """
 
     def __init__(self, settings: ClusterSettings, dimension: int, index: IndexSettings = CLUSTER_INDEX) -> None:
@@ -54,7 +51,6 @@ class Clusters:
             index: bounds of the index over the groups' templates.
         """
         self.settings = settings
-        self.problem = ""
         self._state = ClusterState(settings, dimension)
         self._index = ClusterIndex(dimension, index)
         self._unsettled: dict[int, int] = {}
@@ -97,36 +93,6 @@ class Clusters:
         """Numbers of all groups, candidates among them, ascending."""
         with self._changing:
             return tuple(sorted(self._state.groups))
-
-    def nearest(self, probe: Embedding, limit: int) -> tuple[NearGroup, ...]:
-        """The groups nearest to a face, by their nearest template, whatever the distance; for retrospective search.
-
-        Args:
-            probe: (D,) float32 of norm 1.
-            limit: most groups, at least 1.
-
-        Raises:
-            EmbeddingError: when the probe is not a finite unit vector of the dimension D.
-        """
-        query = check_embedding(probe, self._state.dimension, "probe")
-        asked = limit * 2 + self.settings.templates
-        while True:
-            faces, distances = self._index.nearest(query, asked)
-            found = self._near(query, faces, distances)
-            if len(found) >= limit or len(faces) < asked:
-                return tuple(found[:limit])
-            asked *= 4
-
-    def _near(self, probe: Embedding, faces: list[int], distances: list[float]) -> list[NearGroup]:
-        near: dict[int, NearGroup] = {}
-        with self._changing:
-            for face, distance in zip(faces, distances, strict=True):
-                number = self._state.group_of.get(face, 0)
-                if number and number not in near:
-                    group = self._state.groups[number]
-                    mean = 2 - 2 * float(group.mean @ probe)
-                    near[number] = NearGroup(number, group.known, face, distance, mean)
-        return list(near.values())
 
     def snapshot(self) -> ClusterRows:
         """What `restored` needs to make this again; the same as the store's rows when nothing went wrong."""

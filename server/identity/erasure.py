@@ -2,8 +2,9 @@
 
 SQLite's secure_delete zeroes a deleted cell where it lies, but balancing the trees has now and then left a copy in the
 gap of another page (seen for 10 of 3,000 rows), and the write-ahead log holds pages from before. So the log is emptied
-right after a deletion, and the database file is rewritten without gaps (VACUUM: a second for 100,000 people) as soon
-as nobody writes, at the latest half a minute later, when the store is closed, or when it is opened after a crash.
+right after a deletion, and the database file is rewritten without gaps (VACUUM: a second for 100,000 people, some ten
+for each GB) as soon as nobody writes, at the latest half a minute later, or when the store is closed. What a process
+that died still owed is noted in the file, and is done in the background once the store is open again.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class Eraser:
     def _rewrite(self) -> None:
         try:
             with translated():
-                self._store.rewrite()
+                if self._store.owes_rewriting():  # unless another process has done it
+                    self._store.rewrite()
         except StorageError:
             self._not_before = time.monotonic() + _LATEST_S
             _logger.exception("the database file could not be rewritten; deleted data may be left in its gaps")

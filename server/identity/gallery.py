@@ -12,7 +12,6 @@ from typing import Final
 from server.domain import Embeddings, GalleryName, IdentityName
 from server.identity import reads, requests, writes
 from server.identity.admission import (
-    MOST_PER_PAGE,
     check_fingerprint,
     check_limit,
     check_page_size,
@@ -33,7 +32,6 @@ from server.identity.page_token import key_of, token_for
 from server.identity.records import (
     UNSTAMPED,
     BulkReceipt,
-    Change,
     DeletionReceipt,
     EnrolReceipt,
     GalleryCheck,
@@ -337,11 +335,6 @@ class Galleries:
         with self._store.reading() as db:
             receipt = requests.answered(db, request_id, digest)
         return Replay(receipt) if receipt else None
-
-    def changes_since(self, gallery: GalleryName, revision: int, *, limit: int = MOST_PER_PAGE) -> tuple[Change, ...]:
-        """Up to `limit` changes behind a revision, in order; all of them when fewer come back."""
-        with self._store.reading() as db:
-            return tuple(reads.changes(db, gallery, after=revision, count=limit))
 
     def statistics(self, gallery: GalleryName) -> GalleryStatistics:
         """Numbers about a gallery; zeros for one that never had anybody."""

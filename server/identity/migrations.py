@@ -227,6 +227,12 @@ MIGRATIONS: Final[Sequence[Migration]] = (
         CREATE INDEX templates_of_looks ON templates (gallery_key) WHERE coherence < 1;
         """,
     ),
+    Migration(
+        "sightings that go on",
+        """
+        CREATE INDEX sightings_going_on ON sightings (sighting_key) WHERE ended = 0;
+        """,
+    ),
 )
 
 

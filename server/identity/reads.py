@@ -13,7 +13,7 @@ import numpy as np
 from server.domain import Embeddings, GalleryName, IdentityName, Quality
 from server.errors import NotFoundError, StorageError
 from server.identity.negatives import NegativeFaces
-from server.identity.records import Change, ChangeKind, Identity, Template
+from server.identity.records import Identity, Template
 from server.identity.roster import Person
 from server.identity.rows import Keys
 
@@ -295,19 +295,6 @@ def photo_owner(db: apsw.Connection, gallery: GalleryName, photo_digest: str) ->
         (gallery.tenant, gallery.gallery, photo_digest),
     ).fetchone()
     return _identity(gallery, row) if row else None
-
-
-def changes(db: apsw.Connection, gallery: GalleryName, *, after: int, count: int) -> list[Change]:
-    """Up to `count` changes behind a revision, in order."""
-    return [
-        Change(revision, ChangeKind(kind), gallery.identity(identity_id), stamp, at_ns)
-        for revision, kind, identity_id, stamp, at_ns in db.execute(
-            "SELECT c.revision, c.kind, c.identity_id, c.stamp, c.at_ns "
-            "FROM changes c JOIN galleries g USING (gallery_key) "
-            "WHERE g.tenant = ? AND g.gallery = ? AND c.revision > ? ORDER BY c.revision LIMIT ?",
-            (gallery.tenant, gallery.gallery, after, count),
-        )
-    ]
 
 
 def numbers(db: apsw.Connection, gallery_key: int) -> tuple[int, int, int, str]:

@@ -240,25 +240,6 @@ class ChangeKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One line of a gallery's change log.
-
-    Attributes:
-        revision: of the gallery after it, one more than before.
-        kind: what happened.
-        identity: resource name.
-        stamp: random; tells two histories with the same revision apart (after a restored backup).
-        at_ns: when.
-    """
-
-    revision: int
-    kind: ChangeKind
-    identity: str
-    stamp: int
-    at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class GalleryCheck:
     """A checkup with the people in it.
 

@@ -175,22 +175,3 @@ class GroupView:
     known: bool
     faces: tuple[int, ...]
     templates: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NearGroup:
-    """A group near a probe.
-
-    Attributes:
-        group: its number.
-        known: False while it is a candidate.
-        face: key of its nearest template.
-        distance: squared L2 to that template.
-        mean_distance: mean squared L2 to all faces of the group.
-    """
-
-    group: int
-    known: bool
-    face: int
-    distance: float
-    mean_distance: float

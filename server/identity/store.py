@@ -17,6 +17,7 @@ from typing import Final
 import apsw
 
 from server.errors import StorageError, StorageFullError, UnavailableError
+from server.identity.beside import temporary_files_beside
 from server.identity.migrations import applied, migrate
 from server.identity.snapshot import sync_directory
 
@@ -24,6 +25,7 @@ MIN_SQLITE: Final = (3, 51, 3)
 """Older ones can corrupt a database whose write-ahead log is reset while somebody reads."""
 
 _BUSY_MS: Final = 5_000
+_MOST_OWED: Final = 2**31 - 1
 _RESTORE: Final = "stop the server, move the damaged file away and restore a backup of the data directory"
 
 
@@ -153,11 +155,26 @@ class Store:
 
     def owes_rewriting(self) -> bool:
         """Whether a deletion, also one by another process, still owes the rewriting of the file."""
-        return _owes_rewriting(self.writer)
+        return bool(self.writer.pragma("user_version"))
 
     def rewrite(self) -> None:
-        """Writes the database file anew, without the gaps in which deleted data may be left."""
-        _rewrite(self.writer)
+        """Writes the database file anew, without the gaps in which deleted data may be left.
+
+        No other write can happen meanwhile. It takes once the file's size beside it for a temporary copy, and once more
+        in the write-ahead log; little memory.
+        """
+        owed = self.writer.pragma("user_version")
+        with temporary_files_beside(self.path, self._vfs) as vfs:
+            db = _connected(self.path, vfs, apsw.SQLITE_OPEN_READWRITE)
+            try:
+                _set_up(db)
+                db.pragma("temp_store", "file")
+                db.execute("VACUUM")
+            finally:
+                db.close()
+        with self.writer:
+            if self.writer.pragma("user_version") == owed:  # no other process has deleted anything since
+                self.writer.pragma("user_version", 0)
 
     def close(self) -> None:
         """Erases what a deletion still owes, empties the log and closes every connection; nobody may write now."""
@@ -165,10 +182,12 @@ class Store:
         self._close_idle()
         with translated():
             try:
-                # Another process of the group may be at it; what is still owed then is noted in the file.
-                with suppress(apsw.BusyError):
+                # Another process of the group may be at it, or the disk is full; what is still owed then is noted in
+                # the file.
+                with suppress(apsw.BusyError, apsw.FullError):
                     if self.owes_rewriting():
                         self.rewrite()
+                with suppress(apsw.BusyError):
                     self.empty_log()
             finally:
                 self.writer.close()
@@ -183,16 +202,7 @@ class Store:
 
 def owe_rewriting(db: apsw.Connection) -> None:
     """Notes in the file, in the transaction of a deletion, that it must be rewritten."""
-    db.pragma("user_version", 1)
-
-
-def _owes_rewriting(db: apsw.Connection) -> bool:
-    return bool(db.pragma("user_version"))
-
-
-def _rewrite(writer: apsw.Connection) -> None:
-    writer.execute("VACUUM")
-    writer.pragma("user_version", 0)
+    db.pragma("user_version", db.pragma("user_version") % _MOST_OWED + 1)
 
 
 def _make(path: Path) -> None:
@@ -228,8 +238,6 @@ def _prepare(writer: apsw.Connection) -> None:
         )
     _set_up(writer)
     migrate(writer)
-    if _owes_rewriting(writer):
-        _rewrite(writer)
     with suppress(apsw.BusyError):  # another process of the group reads; it costs nothing but space
         writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from server.identity.track import Track
 from server.identity.track_template import TrackTemplate
 from server.identity.verdict import Verdict
 
+_TOLD_AGAIN_NS: Final = 60 * 10**9
+"""Others are told once more of a face that stays in view after this long, though there is no news of it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Followed:
@@ -41,7 +44,8 @@ class Followed:
         judged: the template that the verdict rests on; None while there is none.
         revision: of the gallery that the verdict rests on.
         group: of unknown faces that it belongs to; empty for none.
-        told: who it was and by which template, when others were last told of it; None while they were not.
+        told: who it was, by which template, and when it was seen (wall clock), when others were last told of it; None
+            while they were not.
     """
 
     track: Track
@@ -54,7 +58,7 @@ class Followed:
     judged: TrackTemplate | None = None
     revision: int = -1
     group: str = ""
-    told: tuple[str, TrackTemplate] | None = None
+    told: tuple[str, TrackTemplate, int] | None = None
 
     @property
     def answer(self) -> Answer:
@@ -89,16 +93,22 @@ class Followed:
         return replace(self, track=replace(self.track, verdict=verdict), judged=template, revision=revision)
 
     def is_news(self) -> bool:
-        """Whether others should be told of it: two looks have settled who it is, and they don't know it yet."""
+        """Whether others should be told of it.
+
+        Two looks have settled who it is, and they don't know it yet, or were told a minute ago.
+        """
         verdict, template = self.track.verdict, self.track.template
         if verdict is None or template is None or not verdict.settled:
             return False
-        return self.told is None or self.told[0] != self.who or self.told[1] is not template
+        if self.told is None:
+            return True
+        who, by, seen_ns = self.told
+        return who != self.who or by is not template or self.seen_wall_ns - seen_ns >= _TOLD_AGAIN_NS
 
     def after_telling(self, group: str) -> Followed:
         """When others know it, who put it into a group of strangers."""
         template = self.track.template
-        return replace(self, group=group, told=(self.who, template) if template else None)
+        return replace(self, group=group, told=(self.who, template, self.seen_wall_ns) if template else None)
 
     def remembering(self, before: Followed) -> Followed:
         """With what was known of it before this frame."""
@@ -156,8 +166,8 @@ class TrackObserver(Protocol):
     def observe(self, report: TrackReport) -> str:
         """Takes a report in; returns at once.
 
-        A track is reported when two looks have settled who it is, whenever that changes or its template grows, and when
-        it ends.
+        A track is reported when two looks have settled who it is, whenever that changes or its template grows, each
+        minute, and when it ends.
 
         Returns:
             Resource name of the group of unknown faces that it belongs to; empty for none.

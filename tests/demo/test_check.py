@@ -140,7 +140,16 @@ def test_with_two_overlapping_people_each_face_goes_to_the_one_it_fits():
     ]
     verdict = check(truth, answers)
     assert verdict.faults == ()
-    assert [(row.named, row.misnamed) for row in verdict.rows] == [(10, 0), (0, 0)]
+    assert [row.named for row in verdict.rows] == [10, 0]
+
+
+@pytest.mark.parametrize(("visible", "wrong"), [(1.0, True), (0.6, False)])
+def test_a_clear_face_with_the_name_of_somebody_close_by_is_a_fault_and_one_half_hidden_is_not(visible, wrong):
+    other = Presence("Sam", LEFT.moved(35, 0), visible, 1.0, 1.0)
+    truth = Truth(10, ("Ada",), ((ADA, other),) * 10)
+    faces = (SeenFace(LEFT, "Ada", 0.6, 1.2), SeenFace(other.box, "Ada", 0.9, 1.2))
+    faults = check(truth, [Answer(number, RESULT, faces) for number in range(1, 11)]).faults
+    assert any("names Ada where Sam is" in fault for fault in faults) == wrong
 
 
 @pytest.mark.parametrize(

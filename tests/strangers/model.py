@@ -82,6 +82,16 @@ class Model:
             groups={name: Group(**vars(self.groups[name])) for name in groups},
         )
 
+    def may_be_separated(self, track: str) -> bool:
+        """Whether something that was done says that this face, or one merged with it, is not somebody else's."""
+        kin, size = {track}, 0
+        while len(kin) > size:
+            size = len(kin)
+            for done in self.done.values():
+                if done.kind == "merge" and kin & done.seen.keys():
+                    kin |= done.seen.keys()
+        return any(done.kind in ("split", "reject") and kin & done.seen.keys() for done in self.done.values())
+
     # What happens
 
     def pass_by(self, track: str, sighting: str, match: str) -> bool:

@@ -49,9 +49,9 @@ class Sighting(_message.Message):
     track: _builtins.str
     """The track, unique over all streams."""
     frame_count: _builtins.int
-    """Frames in which the face was seen so far."""
+    """Frames in which the face was seen so far; as far behind as `last_seen_time`."""
     ended: _builtins.bool
-    """True when no frame will follow."""
+    """True when no frame will follow. A server that starts ends those that one before it was killed over."""
     identity: _builtins.str
     """Resource name of the enrolled person whom it shows as of now; empty when that is nobody."""
     display_name: _builtins.str
@@ -72,7 +72,7 @@ class Sighting(_message.Message):
 
     @_builtins.property
     def last_seen_time(self) -> _timestamp_pb2.Timestamp:
-        """When the last of its frames so far was captured."""
+        """When the last of its frames so far was captured; up to two minutes behind while it has not ended."""
 
     @_builtins.property
     def quality(self) -> _face_pb2.Quality:
@@ -142,7 +142,7 @@ class ListSightingsRequest(_message.Message):
     """With those of groups that are ignored."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Only sightings that were not over before this time; unset means all."""
+        """Only sightings that were not over before this time, which are also all that have not ended; unset means all."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:

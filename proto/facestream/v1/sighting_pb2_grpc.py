@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class SightingServiceStub:
     """Tells who was seen. One sighting is one face that was followed through one camera's frames: a track. It is written
-    once the track is sure, and again when its answer changes and when it ends. Whom it shows is looked up when it is
+    once the track is sure, and again when its answer changes, each minute while it goes on, and when it ends. Whom it shows is looked up when it is
     asked for: it follows every naming, renaming, merging and splitting, however old it is.
     """
 
@@ -61,7 +61,7 @@ class SightingServiceStub:
 
 class SightingServiceServicer:
     """Tells who was seen. One sighting is one face that was followed through one camera's frames: a track. It is written
-    once the track is sure, and again when its answer changes and when it ends. Whom it shows is looked up when it is
+    once the track is sure, and again when its answer changes, each minute while it goes on, and when it ends. Whom it shows is looked up when it is
     asked for: it follows every naming, renaming, merging and splitting, however old it is.
     """
 
@@ -129,7 +129,7 @@ def add_SightingServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SightingService:
     """Tells who was seen. One sighting is one face that was followed through one camera's frames: a track. It is written
-    once the track is sure, and again when its answer changes and when it ends. Whom it shows is looked up when it is
+    once the track is sure, and again when its answer changes, each minute while it goes on, and when it ends. Whom it shows is looked up when it is
     asked for: it follows every naming, renaming, merging and splitting, however old it is.
     """
 

@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class SightingServiceStub:
     """Tells who was seen. One sighting is one face that was followed through one camera's frames: a track. It is written
-    once the track is sure, and again when its answer changes and when it ends. Whom it shows is looked up when it is
+    once the track is sure, and again when its answer changes, each minute while it goes on, and when it ends. Whom it shows is looked up when it is
     asked for: it follows every naming, renaming, merging and splitting, however old it is.
     """
 
@@ -52,7 +52,7 @@ class SightingServiceStub:
 @_typing.type_check_only
 class SightingServiceAsyncStub(SightingServiceStub):
     """Tells who was seen. One sighting is one face that was followed through one camera's frames: a track. It is written
-    once the track is sure, and again when its answer changes and when it ends. Whom it shows is looked up when it is
+    once the track is sure, and again when its answer changes, each minute while it goes on, and when it ends. Whom it shows is looked up when it is
     asked for: it follows every naming, renaming, merging and splitting, however old it is.
     """
 
@@ -72,7 +72,7 @@ class SightingServiceAsyncStub(SightingServiceStub):
 
 class SightingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tells who was seen. One sighting is one face that was followed through one camera's frames: a track. It is written
-    once the track is sure, and again when its answer changes and when it ends. Whom it shows is looked up when it is
+    once the track is sure, and again when its answer changes, each minute while it goes on, and when it ends. Whom it shows is looked up when it is
     asked for: it follows every naming, renaming, merging and splitting, however old it is.
     """
 

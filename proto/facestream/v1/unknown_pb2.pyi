@@ -131,7 +131,7 @@ class Unknown(_message.Message):
 
     @_builtins.property
     def last_seen_time(self) -> _timestamp_pb2.Timestamp:
-        """When the last of them was last seen."""
+        """When the last of them was last seen; up to two minutes behind while one has not ended."""
 
     @_builtins.property
     def cameras(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

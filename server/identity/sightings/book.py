@@ -50,7 +50,7 @@ from server.identity.sightings.records import (
 from server.identity.sightings.rejecting import reject_match
 from server.identity.sightings.retention import RetentionPolicy
 from server.identity.sightings.searching import search
-from server.identity.sightings.tracks import Recorded, Tracks
+from server.identity.sightings.tracks import Tracks
 from server.identity.sightings.undoing import undo
 from server.identity.sightings.watching import Watch, Watches
 
@@ -90,18 +90,22 @@ class Sightings:
         self._fingerprint = galleries.fingerprint
         self._rule = rule
         self._clusterings = Clusterings(rule.clusters, fingerprint=galleries.fingerprint, dimension=galleries.dimension)
-        self._tracks = Tracks(self._post, self._corroborated)
+        self._tracks = Tracks(self._post, self._group_of_sighting, self._corroborated)
         self._watches = Watches()
         self.keeper = Keeper(galleries.store, self._clusterings, rule.retention, rule.clock)
         galleries.store.listen(self._published)
+        self._store.post(
+            recording.end_all
+        )  # before the first report; a full disk must not keep the server from starting
 
     # Tracks
 
     def observe(self, report: TrackReport) -> str:
         """Takes note of a track; cheap, and never waits for the disk.
 
-        May be called for every frame: a track is written down when it is first reported, when its answer changes, and
-        at its end. A group is named once that is durable, some milliseconds after the report that led to it.
+        May be called for every frame: a track is written down when it is first reported, when its answer changes, when
+        one of nobody is corroborated, each minute while it goes on, and at its end. A group is named once that is
+        durable, some milliseconds after the report that led to it.
 
         Returns:
             Resource name of the group of unknown faces that the track belongs to now; empty for none and for a match.
@@ -117,7 +121,7 @@ class Sightings:
         """Resource name of the group of unknown faces that a followed track belongs to now; empty for none."""
         return self._tracks.group_of(gallery, track)
 
-    def _post(self, report: TrackReport) -> Future[Recorded]:
+    def _post(self, report: TrackReport) -> Future[int]:
         track = self._record_of(report)
         return self._store.post(lambda db: recording.record(db, self._clusterings, track, self._rule.clock()))
 
@@ -145,14 +149,18 @@ class Sightings:
     def _corroborated(self, report: TrackReport) -> bool:
         return corroborated(report.looks, self._rule.clusters)
 
+    def _group_of_sighting(self, gallery: GalleryName, key: int) -> str | None:
+        found = self.by_key(gallery, [key])
+        return found[0].person.unknown if found else None
+
     def _published(self, changes: Sequence[StoreChange]) -> None:
         seen = [change for change in changes if isinstance(change, SightingChange)]
         for change in seen:
-            keys = self._tracks.keys(change.gallery, frozenset(change.sightings), frozenset(change.people))
+            touched = frozenset((*change.sightings, *change.deleted))
+            keys = self._tracks.keys(change.gallery, touched, frozenset(change.people))
             if keys:
-                with self._store.reading() as db:
-                    found = reads.sightings_by_key(db, change.gallery, keys)
-                self._tracks.regroup({seen.key: seen.person.unknown for seen in found})
+                found = {seen.key: seen.person.unknown for seen in self.by_key(change.gallery, keys)}
+                self._tracks.regroup({key: found.get(key) for key in keys})
         self._watches.publish(seen)
 
     # What admins say

@@ -1,13 +1,15 @@
 """The clustering of each gallery: kept in memory, written to the store, and made anew from it when the two differ.
 
-The store is the truth. Its clustering has a version that goes up with every write; a transaction that was rolled back,
+The store is the truth. Its clustering gets another random version with every write; a transaction that was rolled back,
 for whatever reason, leaves another version in the store than in memory, and the next write starts from the store again.
-For the writing thread alone, but for `nearest`.
+(Numbers that are counted would meet again: memory is one ahead after a rollback, and so is the store after a write that
+memory does not take part in.) For the writing thread alone, but for `seen`.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -22,6 +24,9 @@ from server.identity.cluster_settings import ClusterSettings
 from server.identity.entries import new_id
 from server.identity.regrouping import ClusterRows, FaceRow, GroupRow, Regrouping, UnknownFace
 from server.identity.sightings.records import SightingChange
+
+_VERSION_BITS: Final = 62
+"""SQLite's integers have 64, with a sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +118,13 @@ def _version(db: apsw.Connection, gallery_key: int) -> int:
 
 
 def outdate(db: apsw.Connection, gallery_key: int) -> int:
-    """Counts a change of the groups and faces; whoever has not applied it will start from the store again.
+    """Notes a change of the groups and faces; whoever has not applied it will start from the store again.
 
     Returns:
         The new version.
     """
-    version = _version(db, gallery_key) + 1
+    _version(db, gallery_key)
+    version = secrets.randbits(_VERSION_BITS)
     db.execute("UPDATE clusterings SET version = ? WHERE gallery_key = ?", (version, gallery_key))
     return version
 

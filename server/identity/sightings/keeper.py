@@ -12,7 +12,6 @@ from typing import Final
 
 import apsw
 
-from server.errors import FacestreamError
 from server.identity.change import StoreChange
 from server.identity.graph import CancelledError
 from server.identity.group_commit import Outcome
@@ -123,5 +122,5 @@ class Keeper:
                     gone = self.expire()
                     if gone:
                         _logger.info("sightings expired", extra={"count": gone})
-            except FacestreamError as error:
-                _logger.error("tidying sightings failed", extra={"cause": str(error), "reason": error.reason})
+            except Exception:
+                _logger.exception("tidying sightings failed; it is tried again")

@@ -103,7 +103,7 @@ def _terms(db: apsw.Connection, wanted: SightingFilter) -> Iterator[tuple[str, l
     if wanted.camera:
         yield "s.camera = ?", [wanted.camera]
     if wanted.start_ns:
-        yield "s.last_ns >= ?", [wanted.start_ns]
+        yield "(s.last_ns >= ? OR s.ended = 0)", [wanted.start_ns]
     if wanted.end_ns:
         yield "s.first_ns < ?", [wanted.end_ns]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import apsw
 
@@ -12,10 +13,8 @@ from server.identity.cluster import Clusters
 from server.identity.entries import pinned, quality_text
 from server.identity.group_commit import Outcome
 from server.identity.regrouping import Regrouping, UnknownFace
-from server.identity.sightings import reads
 from server.identity.sightings.clustering import Clusterings, Place, blob, joined, next_face_key
 from server.identity.sightings.records import SightingChange
-from server.identity.sightings.tracks import Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +58,14 @@ class TrackRecord:
     crop: bytes
 
 
-def record(
-    db: apsw.Connection, clusterings: Clusterings, track: TrackRecord, at_ns: int
-) -> Outcome[Recorded, StoreChange]:
+def record(db: apsw.Connection, clusterings: Clusterings, track: TrackRecord, at_ns: int) -> Outcome[int, StoreChange]:
     """Writes a track down, anew or once more, and gives an unknown face its place.
 
-    Nothing is written of a match with somebody who was deleted meanwhile. A match that an admin has denied counts as
-    unknown.
+    Nothing is written of a match with somebody who was deleted meanwhile. A match that an admin has denied, of this
+    very sighting or by splitting its face from the person's group, counts as unknown.
+
+    Returns:
+        The key of the sighting; 0 when nothing was written.
 
     Raises:
         FingerprintError: when the gallery holds embeddings of another model.
@@ -79,7 +79,7 @@ def record(
             (pin.gallery_key, track.identity.identity_id),
         ).get
         if identity_key is None:
-            return Outcome(Recorded(0, ""))
+            return Outcome(0)
     key = db.execute(
         "SELECT sighting_key FROM sightings WHERE gallery_key = ? AND track = ?", (pin.gallery_key, track.track)
     ).get
@@ -91,17 +91,34 @@ def record(
         changes += _place(db, clusterings, place, key, track)
     else:
         changes += _leave(db, clusterings, place, key, identity_key)
-    (written,) = reads.sightings_by_key(db, track.gallery, [key])
-    return Outcome(Recorded(key, written.person.unknown), (joined(changes),))
+    return Outcome(key, (joined(changes),))
+
+
+def end_all(db: apsw.Connection) -> Outcome[None, StoreChange]:
+    """Takes note that no track goes on: those of a server that was killed will never be reported as ended."""
+    db.execute("UPDATE sightings SET ended = 1 WHERE ended = 0")
+    return Outcome(None)
 
 
 def _denied(db: apsw.Connection, sighting_key: int, identity_key: int) -> bool:
     return bool(
         db.execute(
-            "SELECT EXISTS (SELECT 1 FROM negatives WHERE sighting_key = ? AND identity_key = ?)",
+            "SELECT EXISTS (SELECT 1 FROM negatives WHERE sighting_key = ?1 AND identity_key = ?2) "
+            f"OR EXISTS ({_SEPARATED})",
             (sighting_key, identity_key),
         ).get
     )
+
+
+_SEPARATED: Final = (
+    "SELECT 1 FROM faces f JOIN unknowns u USING (unknown_key) "
+    "JOIN cannot_links l ON l.gallery_key = u.gallery_key AND f.chunklet IN (l.first, l.second) "
+    "JOIN faces o ON o.chunklet = l.first + l.second - f.chunklet "
+    "JOIN unknowns named ON named.unknown_key = o.unknown_key AND named.gallery_key = u.gallery_key "
+    "WHERE f.sighting_key = ?1 AND f.chunklet <> 0 AND named.identity_key = ?2 AND u.identity_key IS NOT ?2"
+)
+"""An admin has said that this sighting's face and one in a group that was named as the person are not one person, and
+has not named its own group as the person since."""
 
 
 def _write(db: apsw.Connection, place: Place, track: TrackRecord, keys: tuple[int | None, int | None, str]) -> int:

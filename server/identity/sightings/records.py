@@ -69,7 +69,7 @@ class SightingFilter:
         identity: resource name of the person whom they show; empty for everybody.
         unknown: resource name of the group that they belong to; empty for all.
         camera: name; empty for all.
-        start_ns: they were not over before this.
+        start_ns: they were not over before this; those that have not ended never are.
         end_ns: they had begun before this; 0 for no end.
         include_ignored: also those of ignored groups.
     """

@@ -55,7 +55,7 @@ def expire(
     db.execute(
         "DELETE FROM sightings WHERE sighting_key IN (SELECT value FROM json_each(?))", (json.dumps(sorted(doomed)),)
     )
-    _drop_empty(db, place)
+    people = tuple(dict.fromkeys((*people, *_dropped_empty(db, place))))
     told = SightingChange(place.gallery, place.gallery_key, people=people, deleted=tuple(sorted(doomed)))
     merged = joined([*changes, told])
     shown = tuple(key for key in merged.sightings if key not in doomed)
@@ -121,13 +121,17 @@ def _forget_faces(
     return clusterings.write(db, place, plan)
 
 
-def _drop_empty(db: apsw.Connection, place: Place) -> None:
-    """Named groups of which no sighting is left say nothing any more."""
-    db.execute(
-        "DELETE FROM unknowns WHERE gallery_key = ? AND merged_key IS NULL AND identity_key IS NOT NULL "
-        "AND NOT EXISTS (SELECT 1 FROM faces f WHERE f.unknown_key = unknowns.unknown_key)",
+def _dropped_empty(db: apsw.Connection, place: Place) -> tuple[str, ...]:
+    """Removes groups of which no sighting is left and that the clustering doesn't hold; names of those that were known.
+
+    They were named, or their faces are of other models.
+    """
+    rows: list[tuple[Any, ...]] = db.execute(
+        "DELETE FROM unknowns WHERE gallery_key = ? AND merged_key IS NULL "
+        "AND NOT EXISTS (SELECT 1 FROM faces f WHERE f.unknown_key = unknowns.unknown_key) RETURNING unknown_id, known",
         (place.gallery_key,),
-    )
+    ).fetchall()
+    return tuple(place.gallery.unknown(unknown_id) for unknown_id, known in rows if known)
 
 
 def galleries_seen(db: apsw.Connection) -> list[tuple[int, GalleryName]]:

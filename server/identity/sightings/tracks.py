@@ -1,8 +1,9 @@
 """The tracks that cameras report now: what of them must be written, and which group each belongs to.
 
 A track is reported many times and written a few times: once when it is first reported, when its answer changes, when a
-track of nobody is corroborated, and at its end. While a write is on its way the newest report waits in its place, so
-that a slow disk is never asked for more than one write a track.
+track of nobody is corroborated, each minute while it goes on, and at its end. While a write is on its way the newest
+report waits in its place, so that a slow disk is never asked for more than one write a track. One whose sighting was
+deleted, or was too old to keep, is written anew with its next report.
 """
 
 from __future__ import annotations
@@ -23,25 +24,18 @@ _MOST: Final = 10_000
 """Tracks that are followed at the same time; beyond that the one that was silent longest is forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A track that is durably written.
-
-    Attributes:
-        key: of its sighting; 0 when nothing was to be written.
-        group: resource name of the group that it belongs to; empty for none.
-    """
-
-    key: int
-    group: str
+_STALE_NS: Final = 60 * 10**9
+"""A track that goes on is written once more after this long, so that it is known when it was last seen."""
 
 
 @dataclass(slots=True)
 class _Track:
     key: int = 0
+    """Of its sighting; 0 while there is none."""
     group: str = ""
     identity: str | None = None
     """As written last: the match, "" for an unknown; None while nothing is written."""
+    last_seen_ns: int = 0
     ended: bool = False
     corroborated: bool = False
     writing: bool = False
@@ -57,7 +51,10 @@ class Tracks:
     """All tracks of all cameras. Every method may be called from any thread.
 
     Args:
-        write: begins to write a report down; the future gets the outcome once that is durable.
+        write: begins to write a report down; the future gets the key of the sighting once that is durable, 0 when
+            nothing was to be written.
+        group_in_store: resource name of the group that a sighting belongs to now; empty for none, None when the
+            sighting is not there.
         corroborated: whether the looks of a report corroborate each other.
 
     Attributes:
@@ -65,10 +62,14 @@ class Tracks:
     """
 
     def __init__(
-        self, write: Callable[[TrackReport], Future[Recorded]], corroborated: Callable[[TrackReport], bool]
+        self,
+        write: Callable[[TrackReport], Future[int]],
+        group_in_store: Callable[[GalleryName, int], str | None],
+        corroborated: Callable[[TrackReport], bool],
     ) -> None:
         self.revision = 0
         self._write = write
+        self._group_in_store = group_in_store
         self._corroborated = corroborated
         self._tracks: dict[tuple[GalleryName, str], _Track] = {}
         self._lock = threading.Lock()
@@ -95,16 +96,21 @@ class Tracks:
             found = self._tracks.get((gallery, track))
             return found.group if found else ""
 
-    def regroup(self, groups: Mapping[int, str]) -> None:
-        """Tells to which groups sightings belong now; those of tracks that are not followed don't matter."""
+    def regroup(self, groups: Mapping[int, str | None]) -> None:
+        """Tells to which groups sightings belong now, None for those that are gone; others than followed don't matter.
+
+        A sighting that is gone leaves its track to be written anew.
+        """
         with self._lock:
             for track in self._tracks.values():
                 if track.key in groups:
                     self._join(track, groups[track.key])
 
-    def _join(self, track: _Track, group: str) -> None:
-        if track.group != group:
-            track.group = group
+    def _join(self, track: _Track, group: str | None) -> None:
+        if group is None:
+            track.key, track.identity, track.corroborated = 0, None, False
+        if track.group != (group or ""):
+            track.group = group or ""
             self.revision += 1
 
     def keys(self, gallery: GalleryName, sightings: frozenset[int], groups: frozenset[str]) -> list[int]:
@@ -120,6 +126,8 @@ class Tracks:
         """True when the report says what is not written yet."""
         identity = identity_in(report)
         if track.identity != identity or (report.ended and not track.ended):
+            return True
+        if report.last_seen_ns - track.last_seen_ns >= _STALE_NS:
             return True
         return not (identity or track.group or track.corroborated) and self._corroborated(report)
 
@@ -142,17 +150,13 @@ class Tracks:
         name: tuple[GalleryName, str],
         track: _Track,
         report: TrackReport,
-        done: Future[Recorded] | FacestreamError,
+        done: Future[int] | FacestreamError,
     ) -> None:
         error = done if isinstance(done, FacestreamError) else done.exception()
         with self._lock:
             track.writing = False
-            if error is None and isinstance(done, Future):
-                recorded = done.result()
-                track.key = recorded.key
-                self._join(track, recorded.group)
-                track.identity, track.ended = identity_in(report), report.ended
-                track.corroborated = self._corroborated(report)
+            if isinstance(done, Future) and error is None:
+                error = self._written(name[0], track, report, done.result())
             newer, track.waiting = track.waiting, None
             again = newer is not None and self._says_more(newer, track)
             track.writing = again
@@ -162,3 +166,19 @@ class Tracks:
             _logger.error("a sighting was not written", extra={"cause": str(error), "lost": report.ended})
         if again and newer is not None:
             self._begin(name, track, newer)
+
+    def _written(self, gallery: GalleryName, track: _Track, report: TrackReport, key: int) -> FacestreamError | None:
+        """Takes note of what is written, and of the group.
+
+        What was written together with it, and was told before, may have given it another group than it had in its own
+        turn, or deleted it. So the store is asked, and under the lock: whatever is told later comes later.
+        """
+        track.key = key
+        track.identity, track.ended, track.last_seen_ns = identity_in(report), report.ended, report.last_seen_ns
+        track.corroborated = self._corroborated(report)
+        try:
+            self._join(track, self._group_in_store(gallery, key) if key else "")
+        except FacestreamError as error:
+            track.identity = None
+            return error
+        return None

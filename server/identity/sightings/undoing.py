@@ -139,10 +139,9 @@ def _restore_faces(db: apsw.Connection, before: Before) -> None:
             _restore_face(db, face, there)
     if before.started and before.unknowns:
         # Whoever joined a group that a split made did so because of the split.
-        db.executemany(
-            "UPDATE faces SET unknown_key = ? WHERE unknown_key = ?",
-            [(before.unknowns[0].unknown, started) for started in before.started],
-        )
+        home = [(before.unknowns[0].unknown, started) for started in before.started]
+        db.executemany("UPDATE faces SET unknown_key = ? WHERE unknown_key = ?", home)
+        db.executemany("UPDATE unknowns SET merged_key = ? WHERE merged_key = ?", home)
 
 
 def _restore_face(db: apsw.Connection, face: FaceBefore, there: set[int]) -> None:

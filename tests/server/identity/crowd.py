@@ -36,6 +36,16 @@ def enrol(galleries: Galleries, name: str, vectors: Embeddings, gallery: Gallery
     return galleries.enrol(gallery, identity=None, display_name=name, templates=[template(v) for v in vectors], at_ns=1)
 
 
+def change_log(galleries: Galleries, gallery: GalleryName = GALLERY) -> list[tuple[int, str, str, int]]:
+    """Revision, kind, identity's id and time of every change of a gallery, as the store has them."""
+    with galleries.store.reading() as db:
+        return db.execute(
+            "SELECT c.revision, c.kind, c.identity_id, c.at_ns FROM changes c JOIN galleries g USING (gallery_key) "
+            "WHERE g.tenant = ? AND g.gallery = ? ORDER BY c.revision",
+            (gallery.tenant, gallery.gallery),
+        ).fetchall()
+
+
 def name_of(receipt: EnrolReceipt) -> IdentityName:
     """Whom an enrolment was about."""
     return IdentityName.parse(receipt.identity.name)

@@ -16,6 +16,8 @@ class FaultyDisk(apsw.VFS):
         full: True makes every write fail for want of space.
         fail_after: the number of writes and synchronisations that still succeed; None for all.
         log_syncs: how often the write-ahead log was made durable.
+        full_for_copies: True lets only temporary files find no space.
+        temporary: paths of the temporary files that were opened; empty for one whose place was left to SQLite.
     """
 
     def __init__(self, name: str) -> None:
@@ -24,8 +26,12 @@ class FaultyDisk(apsw.VFS):
         self.full = False
         self.fail_after: int | None = None
         self.log_syncs = 0
+        self.full_for_copies = False
+        self.temporary: list[str] = []
 
     def xOpen(self, name: apsw.URIFilename | str | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's name
+        if flags[0] & apsw.SQLITE_OPEN_DELETEONCLOSE:
+            self.temporary.append(str(name or ""))
         return _File(self, name, flags)
 
     def count_down(self) -> None:
@@ -47,9 +53,10 @@ class _File(apsw.VFSFile):
         path = name.filename() if isinstance(name, apsw.URIFilename) else name or ""
         self._disk = disk
         self._is_log = path.endswith("-wal")
+        self._is_copy = bool(flags[0] & apsw.SQLITE_OPEN_DELETEONCLOSE)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
-        if self._disk.full:
+        if self._disk.full or (self._is_copy and self._disk.full_for_copies):
             raise apsw.FullError("no space on demand")
         self._disk.count_down()
         super().xWrite(data, offset)

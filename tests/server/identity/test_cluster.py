@@ -9,7 +9,7 @@ from server.identity.cluster import Clusters
 from server.identity.cluster_settings import ClusterSettings
 from server.identity.index_settings import IndexSettings
 from server.identity.regrouping import ClusterRows, FaceRow, GroupRow, Placed, Regrouping, UnknownFace
-from tests.server.identity.unknown_crowd import DIMENSION, POINTS, SETTINGS, crowd, face, look, placed, settled
+from tests.server.identity.unknown_crowd import DIMENSION, POINTS, SETTINGS, crowd, face, placed, settled
 
 
 def partition(clusters: Clusters) -> set[frozenset[int]]:
@@ -289,7 +289,7 @@ class TestAdmins:
 
         assert plan.removed == (3,)
         assert plan.ended == ((2, 0),)
-        assert clusters.nearest(look(2, 0), 5)[0].group == 1
+        assert clusters.groups() == (1,)
 
     def test_removing_the_last_face_of_a_chunklet_takes_its_links_along(self):
         clusters = crowd([1, 1, 1])
@@ -319,20 +319,7 @@ class TestAdmins:
         assert raised.value.reason == reason
 
 
-class TestSearching:
-    def test_groups_come_once_nearest_first(self):
-        clusters = crowd([1, 1, 1, 2, 2, 3])
-        probe = look(2, 99)
-
-        near = clusters.nearest(probe, 3)
-
-        assert near[0].group == clusters.group_of(4)
-        assert len({one.group for one in near}) == 3
-        assert [one.distance for one in near] == sorted(one.distance for one in near)
-
-    def test_finds_all_groups_when_more_are_asked_for(self):
-        assert len(crowd([1, 1, 2, 3]).nearest(look(1, 0), 50)) == 3
-
+class TestIndex:
     def test_a_graph_finds_the_same_groups_as_comparing_with_all(self):
         people = np.random.default_rng(0).permutation(np.repeat(np.arange(60), 3)).tolist()
         index = IndexSettings(exact_limit=20, delta_limit=10, links=8, build_width=50)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from server.errors import StorageError, UnavailableError
-from server.identity.store import Store, check_version
+from server.identity.store import Store, check_version, owe_rewriting
 from tests.server.identity.conftest import Opener
 from tests.server.identity.crowd import GALLERY, enrol, unit
+from tests.server.identity.faulty_disk import FaultyDisk, faulty_disk
 
 
 def test_commits_are_durable_and_what_is_removed_is_zeroed(tmp_path: Path) -> None:
@@ -140,3 +141,101 @@ def test_rewriting_leaves_no_stray_copy_of_what_was_deleted(tmp_path: Path) -> N
     data = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert [mark for mark in marks[::3] if mark.encode() in data] == []
     store.close()
+
+
+LARGE_MB = 50
+"""More than SQLite keeps of a copy in memory."""
+
+
+def filled(path: Path, megabytes: int, vfs: str = "") -> Store:
+    store = Store.open(path, vfs=vfs)
+    store.writer.execute("CREATE TABLE t (x)")
+    with store.writer:
+        store.writer.executemany("INSERT INTO t VALUES (randomblob(3000))", [()] * (megabytes * 333))
+    return store
+
+
+def test_rewriting_a_large_file_takes_little_memory(tmp_path: Path) -> None:
+    store = filled(tmp_path / "gallery.sqlite3", 150)
+    before = apsw.memory_used()
+    apsw.memory_high_water(True)
+    store.rewrite()
+    assert apsw.memory_high_water() - before < 100e6
+    store.close()
+
+
+def test_the_copy_that_rewriting_makes_is_beside_the_file_and_has_no_name(tmp_path: Path) -> None:
+    with faulty_disk() as disk:
+        store = filled(tmp_path / "gallery.sqlite3", LARGE_MB, disk.name)
+        store.rewrite()
+        store.close()
+        assert disk.temporary
+        assert {Path(name).parent for name in disk.temporary} == {tmp_path}
+        assert not [name for name in disk.temporary if Path(name).exists()]
+
+
+def test_a_copy_that_no_space_is_left_for_leaves_the_file_as_it_is_and_the_rewriting_owed(tmp_path: Path) -> None:
+    with faulty_disk() as disk:
+        store = filled(tmp_path / "gallery.sqlite3", LARGE_MB, disk.name)
+        owe_rewriting(store.writer)
+        disk.full_for_copies = True
+        with pytest.raises(apsw.FullError):
+            store.rewrite()
+        disk.full_for_copies = False
+        assert store.owes_rewriting()
+        assert store.writer.execute("SELECT count(*) FROM t").get == LARGE_MB * 333
+        store.rewrite()
+        assert not store.owes_rewriting()
+        store.close()
+
+
+def test_a_store_is_closed_also_when_no_space_is_left_to_rewrite_it(tmp_path: Path) -> None:
+    with faulty_disk() as disk:
+        store = filled(tmp_path / "gallery.sqlite3", LARGE_MB, disk.name)
+        owe_rewriting(store.writer)
+        disk.full_for_copies = True
+        store.close()
+        disk.full_for_copies = False
+        again = Store.open(tmp_path / "gallery.sqlite3", vfs=disk.name)
+        assert again.owes_rewriting()
+        again.close()
+
+
+def test_opening_does_not_wait_for_the_rewriting_that_is_owed(tmp_path: Path) -> None:
+    store = filled(tmp_path / "gallery.sqlite3", 1)
+    owe_rewriting(store.writer)
+    again = Store.open(tmp_path / "gallery.sqlite3")
+    assert again.owes_rewriting()
+    again.close()
+    assert not store.owes_rewriting()
+    store.close()
+
+
+class Deleting(FaultyDisk):
+    """A disk that has another process delete something when somebody opens the database once more."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("deleting")
+        self.other = apsw.Connection(str(path))
+        self.armed = False
+
+    def xOpen(self, name: apsw.URIFilename | str | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's name
+        if self.armed and flags[0] & apsw.SQLITE_OPEN_MAIN_DB:
+            self.armed = False
+            owe_rewriting(self.other)
+        return super().xOpen(name, flags)
+
+
+def test_what_another_process_deletes_meanwhile_is_owed_still(tmp_path: Path) -> None:
+    filled(tmp_path / "gallery.sqlite3", 1).close()
+    disk = Deleting(tmp_path / "gallery.sqlite3")
+    store = Store.open(tmp_path / "gallery.sqlite3", vfs=disk.name)
+    owe_rewriting(store.writer)
+    disk.armed = True
+    store.rewrite()
+    assert store.owes_rewriting()
+    store.rewrite()
+    assert not store.owes_rewriting()
+    store.close()
+    disk.other.close()
+    disk.unregister()

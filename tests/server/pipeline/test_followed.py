@@ -102,6 +102,10 @@ def test_a_grown_template_and_another_answer_are_news_again():
     assert judged(told, STRANGER).is_news()
     assert told.after_judging(ADA, 2).is_news()
     assert not told.after_judging(STRANGER, 2).is_news()
+    assert not told.stood(50 * SECOND, 1000 + 59 * SECOND).is_news()
+    minute = told.stood(60 * SECOND, 1000 + 60 * SECOND)
+    assert minute.is_news()
+    assert not minute.after_telling("groups/7").is_news()
 
 
 def test_the_next_frame_remembers_what_was_known():

@@ -9,12 +9,16 @@ import pytest
 
 from server.domain import GalleryName, IdentityName, Match, OperationName, SightingName, Unknown, UnknownName
 from server.errors import ConflictError, InvalidInputError, NotFoundError
+from server.identity.group_commit import Outcome
 from server.identity.records import NewTemplate, RequestStamp
+from server.identity.regrouping import Regrouping
+from server.identity.sightings import reads
 from server.identity.sightings.book import Sightings
+from server.identity.sightings.clustering import Clusterings, Place
 from server.identity.sightings.orders import Order
 from server.identity.sightings.records import OperationKind, SightingFilter, UnknownState
-from tests.server.identity.crowd import GALLERY, QUALITY, enrol
-from tests.server.identity.sightings.passers import Passers, face_of, rule_of
+from tests.server.identity.crowd import DIMENSION, FINGERPRINT, GALLERY, QUALITY, enrol
+from tests.server.identity.sightings.passers import SETTINGS, Passers, face_of, rule_of
 
 NOW = Order(at_ns=5)
 
@@ -291,6 +295,78 @@ def test_a_named_group_that_is_split_keeps_its_name_and_the_person_loses_the_tem
     sightings.undo(OperationName.parse(split.operation), order=NOW)
     assert shown(sightings) == ["Ada"] * 7
     assert people(galleries)["Ada"].template_count == 5
+
+
+def live_and_others(hall, sightings):
+    """Four sightings of one person and one whose track goes on: the group, and the last sighting's name."""
+    for _ in range(4):
+        hall.passes(1)
+    hall.passes(1, track="live", ended=False)
+    return only_group(sightings), SightingName.parse(listed(sightings)[-1].name)
+
+
+@pytest.mark.parametrize("named_first", [True, False])
+def test_a_track_that_was_split_from_a_person_and_goes_on_does_not_become_the_person_again(
+    hall, sightings, named_first
+):
+    group, live = live_and_others(hall, sightings)
+    if named_first:
+        sightings.name(group, display_name="Ada", order=NOW)
+        hall.passes(1, track="live", ended=False)
+        assert shown(sightings) == ["Ada"] * 5
+    split = sightings.split(group, [live], order=NOW)
+    if not named_first:
+        sightings.name(group, display_name="Ada", order=NOW)
+    ending = hall.report(1, track="live")
+    assert isinstance(ending.answer, Match)
+    sightings.observe(ending)
+    hall.settle()
+    assert shown(sightings) == ["Ada"] * 4 + [""]
+    assert str(group_of(sightings, -1)) == split.other
+
+
+def test_whose_part_was_named_as_the_same_person_after_all_is_the_person(hall, galleries, sightings):
+    group, live = live_and_others(hall, sightings)
+    split = sightings.split(group, [live], order=NOW)
+    named = sightings.name(group, display_name="Ada", order=NOW)
+    sightings.name(UnknownName.parse(split.other), identity=IdentityName.parse(named.identity), order=NOW)
+    hall.passes(1, track="live")
+    assert shown(sightings) == ["Ada"] * 5
+
+
+def test_a_track_that_goes_on_is_the_person_again_once_its_split_is_undone(hall, sightings):
+    group, live = live_and_others(hall, sightings)
+    sightings.name(group, display_name="Ada", order=NOW)
+    split = sightings.split(group, [live], order=NOW)
+    sightings.undo(OperationName.parse(split.operation), order=NOW)
+    hall.passes(1, track="live")
+    assert shown(sightings) == ["Ada"] * 5
+
+
+def test_a_split_undone_leads_from_a_group_that_the_new_one_had_taken_in(hall, galleries, sightings, two_strangers):
+    first, second = group_of(sightings, 0), group_of(sightings, 1)
+    sightings.merge([first, second], order=NOW)
+    split = sightings.split(first, order=NOW)
+    for _ in range(2):
+        hall.passes(3)
+    third = group_of(sightings, -1)
+    take_in(galleries, UnknownName.parse(split.other), third)
+    assert sightings.unknown(third).name == split.other
+    sightings.undo(OperationName.parse(split.operation), order=NOW)
+    assert sightings.unknown(third).name == str(first)
+
+
+def take_in(galleries, taker, taken):
+    """Puts a group's faces into another one by itself, as consolidation does where both are one person."""
+    clusterings = Clusterings(SETTINGS, fingerprint=FINGERPRINT, dimension=DIMENSION)
+
+    def job(db):
+        into, out = reads.unknown_row(db, taker), reads.unknown_row(db, taken)
+        view = clusterings.of(db, into.gallery_key).view(out.number)
+        plan = Regrouping(moved=tuple((face, into.number) for face in view.faces), ended=((out.number, into.number),))
+        return Outcome(None, (clusterings.write(db, Place(GALLERY, into.gallery_key, 7), plan),))
+
+    galleries.store.write(job)
 
 
 # ---- ignoring and deleting

@@ -165,6 +165,25 @@ def test_the_crop_is_kept_and_the_last_one_counts(hall, sightings):
     assert crop == np.full((4, 4, 3), 1, np.uint8).tobytes()
 
 
+def test_whoever_stays_in_view_is_seen_since_any_time(hall, sightings):
+    hall.passes(1, track="gone", at_s=0)
+    hall.passes(2, track="there", at_s=0, ended=False)
+    assert [seen.track for seen in listed(sightings, start_ns=50 * SECOND_NS)] == ["there"]
+    hall.passes(2, track="there", at_s=70, look=1, ended=False, frames=700)
+    (seen,) = listed(sightings, start_ns=50 * SECOND_NS)
+    assert (seen.last_seen_ns, seen.frames) == (72 * SECOND_NS, 700)
+
+
+def test_tracks_of_a_server_that_was_killed_have_ended(hall, galleries, open_galleries):
+    hall.passes(1, at_s=0, ended=False)
+    galleries.close()
+    again = open_galleries()
+    reopened = Sightings(again, rule_of())
+    Passers(again, reopened).settle()
+    assert not listed(reopened, start_ns=50 * SECOND_NS)
+    assert [seen.ended for seen in listed(reopened)] == [True]
+
+
 def test_groups_and_tracks_survive_a_restart(hall, galleries, sightings, open_galleries):
     hall.passes(1)
     hall.passes(1)

@@ -111,6 +111,23 @@ def test_what_was_denied_stays_denied_when_the_sighting_is_gone(galleries):
     assert isinstance(kept.hall.answer(report.template), Unknown)
 
 
+def test_groups_whose_faces_are_of_other_models_go_with_their_sightings(open_galleries):
+    old = open_galleries(fingerprint="old")
+    before = Kept(old)
+    for at_s in (0, 10):
+        before.hall.passes(1, at_s=at_s)
+    (group,) = before.book.unknowns_page(GALLERY, ()).unknowns
+    old.close()
+    kept = Kept(open_galleries(fingerprint="new"), sighting_s=100)
+    watch = kept.book.watch(GALLERY, lambda: None)
+    kept.hall.passes(2, at_s=1000, track="first")
+    kept.hall.passes(2, at_s=1010, track="second")
+    assert kept.expire(1050) == 2
+    (left,) = kept.book.unknowns_page(GALLERY, ()).unknowns
+    assert left.name != group.name
+    assert group.name in watch.take().people
+
+
 def test_watchers_are_told_what_went(galleries):
     kept = Kept(galleries, sighting_s=100)
     kept.hall.passes(1)

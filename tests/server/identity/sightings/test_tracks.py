@@ -12,7 +12,7 @@ import pytest
 from server.domain import BestCrop, Look, Match, TrackReport, UnknownReason
 from server.domain import Unknown as Stranger
 from server.errors import StorageError, UnavailableError
-from server.identity.sightings.tracks import Recorded, Tracks
+from server.identity.sightings.tracks import Tracks
 from tests.server.identity.crowd import GALLERY, QUALITY, unit
 
 STRANGER = Stranger(UnknownReason.TOO_FAR, 1.5, 1.0)
@@ -34,9 +34,10 @@ REPORT = TrackReport(
 
 
 class Disk:
-    """Writes that end when a test says so."""
+    """Writes that end when a test says so, and what the store says of sightings after them."""
 
     def __init__(self):
+        self.groups = {}
         self.written = []
         self.waiting = []
         self.closed = False
@@ -49,7 +50,11 @@ class Disk:
         return self.waiting[-1]
 
     def done(self, key=1, group=""):
-        self.waiting.pop(0).set_result(Recorded(key, group))
+        self.groups[key] = group
+        self.waiting.pop(0).set_result(key)
+
+    def group_of(self, gallery, key):
+        return self.groups[key]
 
     def failed(self):
         self.waiting.pop(0).set_exception(StorageError("STORAGE_FULL", "full"))
@@ -62,7 +67,7 @@ def disk():
 
 @pytest.fixture
 def tracks(disk):
-    return Tracks(disk.write, lambda report: len(report.looks) > 1)
+    return Tracks(disk.write, disk.group_of, lambda report: len(report.looks) > 1)
 
 
 def test_a_track_is_written_at_its_first_report_when_its_answer_changes_and_at_its_end(disk, tracks):
@@ -161,3 +166,32 @@ def test_sightings_of_followed_tracks_are_found_by_key_and_by_group(disk, tracks
     tracks.observe(replace(REPORT, ended=True))
     disk.done(key=7, group="g")
     assert tracks.keys(GALLERY, frozenset({7}), none) == []
+
+
+def test_a_track_that_goes_on_is_written_once_more_each_minute(disk, tracks):
+    for second in range(0, 200, 10):
+        tracks.observe(replace(REPORT, last_seen_ns=second * 10**9, frames=second + 1))
+        while disk.waiting:
+            disk.done()
+    assert [report.frames for report in disk.written] == [1, 61, 121, 181]
+
+
+def test_a_track_whose_sighting_is_gone_belongs_to_no_group_and_is_written_anew(disk, tracks):
+    tracks.observe(REPORT)
+    disk.done(key=7, group="g")
+    before = tracks.revision
+    tracks.regroup({7: None})
+    assert tracks.revision > before
+    assert tracks.keys(GALLERY, frozenset({7}), frozenset({"g"})) == []
+    assert tracks.observe(REPORT) == ""
+    disk.done(key=8, group="h")
+    assert tracks.observe(REPORT) == "h"
+    assert len(disk.written) == 2
+
+
+def test_a_track_whose_sighting_went_in_the_same_transaction_is_written_anew(disk, tracks):
+    tracks.observe(REPORT)
+    disk.done(key=7, group=None)
+    tracks.observe(REPORT)
+    disk.done(key=8, group="h")
+    assert tracks.observe(REPORT) == "h"
