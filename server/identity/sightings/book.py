@@ -94,9 +94,8 @@ class Sightings:
         self._watches = Watches()
         self.keeper = Keeper(galleries.store, self._clusterings, rule.retention, rule.clock)
         galleries.store.listen(self._published)
-        self._store.post(
-            recording.end_all
-        )  # before the first report; a full disk must not keep the server from starting
+        # Before the first report, and not waited for: a full disk must not keep the server from starting.
+        self._store.post(recording.end_all)
 
     # Tracks
 
