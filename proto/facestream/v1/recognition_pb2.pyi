@@ -101,7 +101,9 @@ class CameraFrame(_message.Message):
     """Set by the client: greater than 0 and greater than that of every frame before it in this stream."""
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp:
-        """When the camera took the frame (wall clock). Given back unchanged; unset means when the server received it."""
+        """When the camera took the frame (wall clock), in 1970..2262. Given back unchanged; unset means when the server
+        received it. Any other time is an error of the frame.
+        """
 
     @_builtins.property
     def image(self) -> _image_pb2.Image:
@@ -414,7 +416,7 @@ class StreamRecognizeResponse(_message.Message):
     """The frame that is answered; 0 for messages that belong to no frame."""
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp:
-        """The frame's `captured_at`."""
+        """The frame's `captured_at`; when the server received the frame if it had none, or had one that is refused."""
 
     @_builtins.property
     def ready(self) -> Global___StreamReady:
