@@ -24,6 +24,9 @@ from server.telemetry.metrics import FrameMetrics
 
 T = TypeVar("T")
 
+_STILL_IMAGES = "still images"
+"""All still images together have the share of the work that one camera has; no session is called so."""
+
 
 @dataclass(slots=True)
 class Streams:
@@ -157,7 +160,15 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         return await self._run(lambda: self._recogniser.recognise(image, gallery, far=far))
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        """Does the work of a still image in its turn among the cameras' frames."""
+        async with self._share.permits.held(_STILL_IMAGES):
+            working = asyncio.get_running_loop().run_in_executor(self._executor, work)
+            try:
+                return await asyncio.shield(working)
+            except asyncio.CancelledError:
+                # a thread can't be interrupted: until it is free, the permit is not
+                await asyncio.wait([working])
+                raise
 
 
 async def _write(context: grpc.aio.ServicerContext[Any, Any], answer: recognition_pb2.StreamRecognizeResponse) -> None:

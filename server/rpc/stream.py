@@ -73,7 +73,8 @@ class StreamShare:
         limits: what holds for each.
         open_session: for a camera's frames.
         open_packets: for a camera's packets of video, which it turns into pictures.
-        permits: one for each frame that is in work, in equal shares for the cameras.
+        permits: one for each frame or still image that is in work, in equal shares for the cameras; still images
+            together count as one.
         flow: what cameras are advised.
         allowance: of close looks at faces, which frames that need not wait make larger.
         draining: set when the server is about to stop.
