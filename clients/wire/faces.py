@@ -78,9 +78,9 @@ def read_quality(quality: face_pb2.Quality) -> faces.Quality:
     return faces.Quality(
         score=quality.score,
         size_px=quality.size_pixels,
-        sharpness=quality.sharpness,
+        sharpness=quality.sharpness if quality.HasField("sharpness") else None,
         yaw_deg=quality.yaw_degrees,
         pitch_deg=quality.pitch_degrees,
         roll_deg=quality.roll_degrees,
-        brightness=quality.brightness,
+        brightness=quality.brightness if quality.HasField("brightness") else None,
     )

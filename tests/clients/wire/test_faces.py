@@ -34,6 +34,16 @@ def test_an_absent_margin_is_none_and_a_margin_of_zero_is_zero() -> None:
     assert read_face(message).answer.margin is None
 
 
+def test_light_and_sharpness_that_the_server_did_not_measure_are_none() -> None:
+    message = found_face()
+    quality = read_face(message).quality
+    assert (quality.sharpness, quality.brightness) == (20, 120)
+    message.quality.ClearField("sharpness")
+    message.quality.ClearField("brightness")
+    quality = read_face(message).quality
+    assert (quality.sharpness, quality.brightness) == (None, None)
+
+
 def test_strangers_and_doubts_are_read() -> None:
     assert read_face(stranger(distance=1.5)).answer == Unknown("", UnknownReason.TOO_FAR, 1.5, pytest.approx(1.1))
     message = stranger()
