@@ -20,6 +20,7 @@ from server.rpc import wire
 from server.rpc.books import ServerBooks
 from server.rpc.outbox import Outbox
 from server.rpc.stream import CameraStream, StreamClock, StreamShare
+from server.rpc.writing import write
 from server.telemetry.metrics import FrameMetrics
 
 T = TypeVar("T")
@@ -104,7 +105,7 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         self._metrics.streams.set(self._streams.open)
         try:
             with self._streams.books.camera() as tap:
-                outbox = Outbox(partial(tap.write, partial(_write, context)), self._metrics)
+                outbox = Outbox(partial(tap.write, partial(write, context)), self._metrics)
                 stream = CameraStream(outbox=outbox, clock=self._clock, share=self._share)
                 await stream.run(tap.requests(request_iterator))
         finally:
@@ -169,10 +170,3 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
                 # a thread can't be interrupted: until it is free, the permit is not
                 await asyncio.wait([working])
                 raise
-
-
-async def _write(context: grpc.aio.ServicerContext[Any, Any], answer: recognition_pb2.StreamRecognizeResponse) -> None:
-    try:
-        await context.write(answer)
-    except grpc.aio.BaseError as error:
-        raise ConnectionError("the client hung up") from error

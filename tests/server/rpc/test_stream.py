@@ -785,6 +785,21 @@ async def test_the_decoder_is_closed_however_the_stream_ends(last):
     assert decoder.closed
 
 
+async def test_a_stream_that_is_cancelled_waits_for_no_message_any_more():
+    def reads():
+        return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "CameraStream._next"]
+
+    camera = Camera()
+    await camera.send(config(), frame(1))
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await until(lambda: len(camera.answers) == 2)
+    assert len(reads()) == 1
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    await until(lambda: reads() == [])
+
+
 async def test_the_decoder_is_closed_when_the_call_is_cancelled():
     decoder = FakeDecoder()
     camera = Camera(decoder=decoder)
