@@ -50,7 +50,6 @@ _UNDECIDED: Mapping[UndecidedReason, face_pb2.UndecidedReason.ValueType] = {
 _DROPS: Mapping[DropReason, recognition_pb2.DropReason.ValueType] = {
     DropReason.SUPERSEDED: recognition_pb2.DROP_REASON_SUPERSEDED,
     DropReason.TOO_OLD: recognition_pb2.DROP_REASON_TOO_OLD,
-    DropReason.DRAINING: recognition_pb2.DROP_REASON_DRAINING,
 }
 _MAX_FAR = 0.1
 _MAX_DURATION_S = 60

@@ -37,7 +37,9 @@ class _DropReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DropReason
     DROP_REASON_TOO_OLD: _DropReason.ValueType  # 2
     """It was older than the age limit when its turn came."""
     DROP_REASON_DRAINING: _DropReason.ValueType  # 3
-    """The server is shutting down."""
+    """The server is shutting down. No server of this version says so: it answers what it has read, and what it has not
+    read when the stream ends is lost.
+    """
 
 class DropReason(_DropReason, metaclass=_DropReasonEnumTypeWrapper):
     """Why a frame was not worked on."""
@@ -49,7 +51,9 @@ DROP_REASON_SUPERSEDED: DropReason.ValueType  # 1
 DROP_REASON_TOO_OLD: DropReason.ValueType  # 2
 """It was older than the age limit when its turn came."""
 DROP_REASON_DRAINING: DropReason.ValueType  # 3
-"""The server is shutting down."""
+"""The server is shutting down. No server of this version says so: it answers what it has read, and what it has not
+read when the stream ends is lost.
+"""
 Global___DropReason: _TypeAlias = DropReason  # noqa: Y015
 
 @_typing.final
