@@ -12,7 +12,6 @@ from server.pipeline.recognise import Recogniser
 from server.pipeline.verify import embed_image
 from server.pipeline.vision import Analysis
 
-
 _ILLEGIBLE = Undecided(UndecidedReason.LOW_QUALITY)
 
 

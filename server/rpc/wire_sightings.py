@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from facestream.v1 import sighting_pb2, unknown_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.errors import InvalidInputError
 from server.identity.sightings.records import (

@@ -98,8 +98,8 @@ class NetworkMetrics:
             ),
             gpu_standings=Gauge(
                 "facestream_gpu_backend",
-                "How many processes have each model so with its GPU: preparing, live, refused or lost. Absent without a "
-                "GPU runtime.",
+                "How many processes have each model so with its GPU: preparing, live, refused or lost. Absent without "
+                "a GPU runtime.",
                 ["kind", "standing"],
                 multiprocess_mode="livesum",
                 registry=registry,

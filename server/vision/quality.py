@@ -90,8 +90,9 @@ def assess(faces: Faces, crops: NDArray[np.uint8], scale: QualityScale) -> list[
 
 
 def at_a_glance(faces: Faces, scale: QualityScale) -> list[Quality]:
-    """The quality of faces without their crops. Light and sharpness, which only a close look shows, are unknown and lower
-    no score.
+    """The quality of faces without their crops.
+
+    Light and sharpness, which only a close look shows, are not known and lower no score.
 
     Args:
         faces: N faces in pixels of the image.

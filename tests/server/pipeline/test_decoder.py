@@ -194,7 +194,7 @@ def room_for(count):
 @pytest.mark.parametrize("files", range(7))
 def test_without_room_for_its_files_no_decoder_starts_and_none_of_them_stays_open(started, files):
     before = open_files()
-    with room_for(files), pytest.raises(VideoDecoderError, match="no video decoder can be started: .*open files"):
+    with room_for(files), pytest.raises(VideoDecoderError, match=r"no video decoder can be started: .*open files"):
         started()
     assert open_files() == before
 

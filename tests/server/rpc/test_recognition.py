@@ -178,14 +178,6 @@ async def test_a_still_image_that_nobody_waits_for_any_more_keeps_its_permit_unt
         task.cancel()
 
 
-async def until(condition):
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it never came")
-
-
 async def test_a_packet_of_video_outside_a_stream_is_refused(stub):
     image = image_pb2.Image(codec=image_pb2.IMAGE_CODEC_H264, data=KEY)
     for call in (
