@@ -86,6 +86,7 @@ class Match:
         threshold: the distance that had to be beaten.
         margin: distance of the second nearest person minus `distance`; None while one person is enrolled.
         confidence: calibrated probability 0..1 that the name is right; None without a calibration.
+        provisional: True while only one look at a track says so, and the name may still go.
     """
 
     identity: str
@@ -94,6 +95,7 @@ class Match:
     threshold: float
     margin: float | None
     confidence: float | None
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

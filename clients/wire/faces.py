@@ -20,6 +20,7 @@ def read_recognition(result: recognition_pb2.FrameResult) -> Recognition:
             queue_ns=timing.queue.ToNanoseconds(),
             decode_ns=timing.decode.ToNanoseconds(),
             detect_ns=timing.detect.ToNanoseconds(),
+            track_ns=timing.track.ToNanoseconds(),
             align_ns=timing.align.ToNanoseconds(),
             embed_ns=timing.embed.ToNanoseconds(),
             match_ns=timing.match.ToNanoseconds(),
@@ -58,6 +59,7 @@ def _answer(face: face_pb2.Face) -> faces.Answer:
                 threshold=match.threshold,
                 margin=match.margin if match.HasField("margin") else None,
                 confidence=match.confidence if match.HasField("confidence") else None,
+                provisional=match.provisional,
             )
         case "unknown":
             unknown = face.unknown

@@ -23,7 +23,7 @@ def test_every_number_of_a_face_is_read() -> None:
     assert isinstance(match, Match)
     assert (match.display_name, match.distance) == ("Ada", 0.25)
     assert match.margin == pytest.approx(0.4)
-    assert match.confidence is None
+    assert (match.confidence, match.provisional) == (None, False)
 
 
 def test_an_absent_margin_is_none_and_a_margin_of_zero_is_zero() -> None:
