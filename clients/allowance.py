@@ -11,6 +11,7 @@ from clients.encode import JpegEncoding
 from clients.flight import Flight
 from clients.options import StreamOptions
 from clients.slot import Delivery
+from clients.sources.source import PacketSource
 
 _UNADVISED = 2
 """Frames under way while the server gives no advice: one is worked on, and one is there when it gets free."""
@@ -25,25 +26,31 @@ class Allowance:
     Args:
         options: of the stream.
         flight: whose limit is kept.
-        held_back: pictures that the server's decoder holds back, when packets are sent; None when pictures are. Packets
-            keep to the credits only: the server decodes each of them, whatever its picture is worth, so that a camera
-            that waited for credits would have to leave out whole groups.
+        packets: their source, when packets are sent; None when pictures are. Packets keep to the credits only: the
+            server decodes each of them, whatever its picture is worth, so that a camera that waited for credits would
+            have to leave out whole groups.
 
     Attributes:
         advice: the latest; None before the first. It stays here when the connection that it came over has ended.
         encoding: how the next frame is compressed.
     """
 
-    def __init__(self, options: StreamOptions, flight: Flight, held_back: int | None = None) -> None:
+    def __init__(self, options: StreamOptions, flight: Flight, packets: PacketSource | None = None) -> None:
         self.advice: Advice | None = None
         self.encoding: JpegEncoding = options.encoding
         self._options = options
         self._flight = flight
-        self._held_back = held_back
+        self._packets = packets
+        self._obeyed: Advice | None = None
         self._interval_s = 0.0
         self._last_s = -math.inf
         self._changed = asyncio.Event()
         self._keep_to(None)
+
+    @property
+    def held_back(self) -> int:
+        """Pictures that the server's decoder holds back while packets come."""
+        return self._packets.held_back if self._packets is not None else 0
 
     def follow(self, advice: Advice) -> None:
         """Takes note of new advice, and keeps to it unless the options say otherwise."""
@@ -72,10 +79,13 @@ class Allowance:
         """A frame is sent."""
         # From its turn rather than from now, within reason: being late once does not lower the rate.
         self._last_s = max(self._last_s + self._interval_s, _now_s() - self._interval_s / 2)
+        if self._packets is not None:  # a camera that was opened again may hold back more pictures than before
+            self._flight.limit = self._frames()
 
     def _keep_to(self, advice: Advice | None) -> None:
-        self._flight.limit = self._frames(advice)
-        rate = advice.frames_per_second if advice and self._held_back is None else None
+        self._obeyed = advice
+        self._flight.limit = self._frames()
+        rate = advice.frames_per_second if advice and self._packets is None else None
         self._interval_s = 1 / rate if rate else 0.0
         self.encoding = self._options.encoding.following(advice) if advice else self._options.encoding
         self._notify()
@@ -85,10 +95,10 @@ class Allowance:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _frames(self, advice: Advice | None) -> int:
+    def _frames(self) -> int:
         every = self._options.delivery is Delivery.EVERY
-        beyond = 0 if self._held_back is None else self._held_back + (0 if every else _SUPERSEDED)
-        return beyond + (1 if every else self._worked_on(advice))
+        beyond = 0 if self._packets is None else self.held_back + (0 if every else _SUPERSEDED)
+        return beyond + (1 if every else self._worked_on(self._obeyed))
 
     def _worked_on(self, advice: Advice | None) -> int:
         advised = advice.credits if advice else _UNADVISED

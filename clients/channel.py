@@ -16,12 +16,17 @@ _RETRIES = json.dumps(
     {
         "methodConfig": [
             {
-                # The stream is left out: it resumes by reconnecting.
+                # Streams are left out: that of a camera resumes by reconnecting, and a watch begins anew.
                 "name": [
                     *(
                         {"service": "facestream.v1.RecognitionService", "method": method}
                         for method in ("Recognize", "Verify", "Embed")
                     ),
+                    *(
+                        {"service": "facestream.v1.SightingService", "method": method}
+                        for method in ("ListSightings", "GetSighting", "SearchSightings")
+                    ),
+                    {"service": "facestream.v1.UnknownService"},
                     {"service": "facestream.v1.GalleryService"},
                     {"service": "facestream.v1.ServerService"},
                     {"service": "grpc.health.v1.Health", "method": "Check"},

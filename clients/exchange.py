@@ -42,7 +42,6 @@ class Exchange:
         ledger: takes what became of each frame.
         clock: wall clock, nanoseconds since the epoch.
         stop_at_s: when to end the connection whatever is under way, by the event loop's clock.
-        held_back: pictures that the server's decoder holds back while packets come.
     """
 
     connection: Connection
@@ -54,7 +53,6 @@ class Exchange:
     ledger: Ledger
     clock: Callable[[], int]
     stop_at_s: float = math.inf
-    held_back: int = 0
     _last_key: int = field(default=0, init=False)
     _listening_since_s: float = field(default=math.inf, init=False)
     _finished_at_s: float = field(default=math.inf, init=False)
@@ -94,7 +92,7 @@ class Exchange:
             if not await self._send_frame(frame):
                 return
         # The server's decoder gives out what it holds back when no packet follows.
-        await self.flight.landed(but=self.held_back)
+        await self.flight.landed(but=self.allowance.held_back)
         self._finished_at_s = _now_s()
         await self.connection.finish()
 

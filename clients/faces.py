@@ -41,20 +41,21 @@ class Quality:
     Attributes:
         score: 0 (useless) .. 1 (good for enrolment).
         size_px: shorter side of the box.
-        sharpness: standard deviation of the Laplacian of the grey crop, grey levels.
+        sharpness: standard deviation of the Laplacian of the grey crop, grey levels; None until the server has looked
+            closely at the face, which for some faces of a stream it has not yet.
         yaw_deg: head turn, 0 frontal, positive to the picture's right.
         pitch_deg: head nod, 0 frontal, positive looks down.
         roll_deg: tilt in the picture plane, clockwise positive.
-        brightness: mean grey level of the crop, 0..255.
+        brightness: mean grey level of the crop, 0..255; None as sharpness is.
     """
 
     score: float
     size_px: float
-    sharpness: float
+    sharpness: float | None
     yaw_deg: float
     pitch_deg: float
     roll_deg: float
-    brightness: float
+    brightness: float | None
 
 
 class UnknownReason(StrEnum):
@@ -85,6 +86,7 @@ class Match:
         threshold: the distance that had to be beaten.
         margin: distance of the second nearest person minus `distance`; None while one person is enrolled.
         confidence: calibrated probability 0..1 that the name is right; None without a calibration.
+        provisional: True while only one look at a track says so, and the name may still go.
     """
 
     identity: str
@@ -93,6 +95,7 @@ class Match:
     threshold: float
     margin: float | None
     confidence: float | None
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,7 @@ class Timing:
     queue_ns: int
     decode_ns: int
     detect_ns: int
+    track_ns: int
     align_ns: int
     embed_ns: int
     match_ns: int

@@ -74,6 +74,7 @@ def _answer_json(answer: Answer) -> Json:
                 "threshold": round(answer.threshold, 4),
                 "margin": _rounded(answer.margin),
                 "confidence": _rounded(answer.confidence),
+                "provisional": answer.provisional,
             }
         case Unknown():
             return {

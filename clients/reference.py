@@ -41,7 +41,8 @@ A line of `facestream-camera --output jsonl` is one frame: `sequence` (its numbe
 | --- | --- |
 | `result` | `latency_ms`, `server_ms`, `faces`: `box` (left, top, width, height in pixels of the source), `name` \
 (null unless somebody enrolled was recognised), `answer` (`match`, `unknown`, `undecided`, `none`), `identity`, \
-`distance`, `threshold`, `margin`, `confidence`, `reason`, `quality`, `score` |
+`distance`, `threshold`, `margin`, `confidence`, `provisional` (true while only one look at the face says so), \
+`reason`, `quality`, `score` |
 | `dropped` | `by` (`client`, `server`), `reason` (`superseded` by a newer frame, `too_old`, `draining`, \
 `not_connected`, `closing`) |
 | `error` | `by`, `reason`, `message` |

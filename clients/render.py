@@ -69,10 +69,13 @@ def letter_size(image: Image) -> int:
 
 
 def label(face: Face) -> str:
-    """What is written at a face: the name or what is known instead, and the numbers behind it."""
+    """What is written at a face: the name, or what is known instead, and the numbers behind it.
+
+    A provisional name has a question mark.
+    """
     match face.answer:
-        case Match(display_name=name, distance=distance, threshold=threshold, confidence=confidence):
-            shown = clipped(printable(name), _LETTERS_PER_LABEL)
+        case Match(display_name=name, distance=distance, threshold=threshold, confidence=confidence) as match:
+            shown = clipped(printable(name), _LETTERS_PER_LABEL) + ("?" if match.provisional else "")
             return f"{shown}  {distance:.2f} < {threshold:.2f}{_certainty(confidence)}"
         case Unknown(reason=UnknownReason.GALLERY_EMPTY):
             return "unknown, nobody enrolled"

@@ -81,11 +81,11 @@ class RecognitionStream:
         self._options = options
         self._connect = connect
         self._clock = clock
-        self._held_back = source.held_back if isinstance(source, PacketSource) else None
-        forwards = self._held_back is not None
-        self._slot = PacketSlot(options.delivery) if forwards else FrameSlot(options.delivery)
+        packets = source if isinstance(source, PacketSource) else None
+        self._forwards = packets is not None
+        self._slot = PacketSlot(options.delivery) if self._forwards else FrameSlot(options.delivery)
         self._flight = Flight(1)
-        self._allowance = Allowance(options, self._flight, self._held_back)
+        self._allowance = Allowance(options, self._flight, packets)
         self._feed = Feed(source, self._slot, paced=not (every or source.live), clock=clock)
         self._answers = AnswerQueue(_ANSWERS)
         self._ledger = Ledger(self._answers, clock)
@@ -260,7 +260,6 @@ class RecognitionStream:
             max_age_ns=ready.max_frame_age_s * 1e9 if ready.max_frame_age_s > 0 else math.inf,
             ledger=self._ledger,
             clock=self._clock,
-            held_back=self._held_back or 0,
         )
 
     # ---- accounting
@@ -270,8 +269,7 @@ class RecognitionStream:
         if not self._stopping.is_set():
             self._ledger.displaced_by = DropReason.NOT_CONNECTED
         sent, unsent = self._flight.crash()
-        forwards = self._held_back is not None
-        resends = self._options.delivery is Delivery.EVERY and not forwards and not self._stopping.is_set()
+        resends = self._options.delivery is Delivery.EVERY and not self._forwards and not self._stopping.is_set()
         again = []
         for frame in sent:
             sequence = frame.stamp.sequence

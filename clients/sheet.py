@@ -19,6 +19,9 @@ _CELL = 160
 
 _GAP, _LETTERS, _LINE = 10, 14, 19
 _COLUMNS = 6
+_MOST_FACES = 600
+"""On one sheet: it stays well below the 65,500 pixels that a JPEG is high at most, and viewers open it."""
+
 _PAPER: Colour = (250, 250, 250)
 _INK: Colour = (30, 30, 30)
 _MISSING: Colour = (205, 205, 205)
@@ -56,18 +59,34 @@ def contact_sheet(faces: Sequence[SheetFace], lettering: Lettering) -> Image:
     return sheet
 
 
-def save_sheet(path: Path, faces: Sequence[SheetFace], lettering: Lettering) -> None:
-    """Writes a contact sheet as a picture of the kind that the file's name says.
+def save_sheets(path: Path, faces: Sequence[SheetFace], lettering: Lettering) -> list[Path]:
+    """Writes contact sheets as pictures of the kind that the file's name says, with so many faces each at most.
+
+    Returns:
+        The files: the first has the name, further ones of a.jpg are a-2.jpg, a-3.jpg and so on.
 
     Raises:
-        OutputError: there are no faces, or the file cannot be written.
+        OutputError: there are no faces, or a file cannot be written.
     """
     if not faces:
         raise OutputError(f"{printable(path)} was not written: there are no faces to show")
+    sheets = [faces[first : first + _MOST_FACES] for first in range(0, len(faces), _MOST_FACES)]
+    files = [path, *(path.with_stem(f"{path.stem}-{number}") for number in range(2, len(sheets) + 1))]
+    for file, sheet in zip(files, sheets, strict=True):
+        _save(file, contact_sheet(sheet, lettering))
+    return files
+
+
+def _save(path: Path, sheet: Image) -> None:
     try:
-        encoded, data = cv2.imencode(path.suffix or ".jpg", contact_sheet(faces, lettering))
-        if encoded:
-            path.write_bytes(data.tobytes())
+        encoded, data = cv2.imencode(path.suffix or ".jpg", sheet)
+        if not encoded:
+            raise OutputError(
+                f"{printable(path)} was not written: its format has no pictures of {sheet.shape[1]}x{sheet.shape[0]} "
+                "pixels",
+                "end it with .png",
+            )
+        path.write_bytes(data.tobytes())
     except cv2.error as error:
         raise OutputError(f"{printable(path)} is no picture's name", "end it with .jpg or .png") from error
     except OSError as error:

@@ -10,7 +10,17 @@ from rich.progress import Progress, TaskID
 
 from clients.client import Client
 from clients.commands.admin_context import AdminContext, Output
-from clients.errors import NoUsablePhotoError, SourceError, SourceNotFoundError, UsageError
+from clients.errors import (
+    Cause,
+    ClientError,
+    InvalidRequestError,
+    NoUsablePhotoError,
+    RefusedError,
+    RpcError,
+    SourceError,
+    SourceNotFoundError,
+    UsageError,
+)
 from clients.output import PHOTO_COLUMNS, Json, identity_json, photo_json, photo_rows
 from clients.people import Enrolment, PhotoOutcome, Refusal
 from clients.photos import Photo, in_order, pictures_in, read_photo
@@ -101,8 +111,8 @@ async def enrol_folder(admin: AdminContext, client: Client, folder: Path, *, all
     """Enrols a person for each folder inside a folder, under its name. People who are there already are left out.
 
     Raises:
-        SourceError: there is no such folder, or nothing in it.
-        NoUsablePhotoError: some people could not be enrolled; the others were.
+        SourceError: there is no such folder, or nothing in it or in one of its folders.
+        RefusedError: some people could not be enrolled; the others were.
     """
     people = [
         Person(display_name=each.name, allow_lookalikes=allow_lookalikes, files=pictures_in(each))
@@ -110,7 +120,7 @@ async def enrol_folder(admin: AdminContext, client: Client, folder: Path, *, all
     ]
     present = {identity.display_name.casefold() async for identity in client.list()}
     rows: list[tuple[str, ...]] = []
-    failures: list[NoUsablePhotoError] = []
+    failures: list[ClientError] = []
     with admin.terminal.progress(shown=True) as progress:
         task = progress.add_task("enrolling", total=sum(len(person.files) for person in people))
         for person in people:
@@ -121,9 +131,11 @@ async def enrol_folder(admin: AdminContext, client: Client, folder: Path, *, all
                 continue
             try:
                 enrolment, outcomes = await _enrolled(client, person, Bar(progress, task))
-            except NoUsablePhotoError as error:
+            except (NoUsablePhotoError, SourceError, InvalidRequestError) as error:
+                # what is wrong with one person is no reason to leave out those who follow
                 failures.append(error)
-                rows.append((person.display_name, "-", f"0 of {len(error.photos)}", "no usable photograph"))
+                outcome = "no usable photograph" if isinstance(error, NoUsablePhotoError) else error.message
+                rows.append((person.display_name, "-", f"0 of {len(person.files)}", outcome))
             else:
                 accepted = sum(photo.accepted for photo in outcomes)
                 rows.append((person.display_name, enrolment.identity.id, f"{accepted} of {len(outcomes)}", "enrolled"))
@@ -131,8 +143,11 @@ async def enrol_folder(admin: AdminContext, client: Client, folder: Path, *, all
     admin.answer({"people": [dict(zip(columns, row, strict=True)) for row in rows]}, columns, rows)
     if failures:
         last = failures[-1]
-        message = f"{len(failures)} of {len(people)} people could not be enrolled; the last: {last.message}"
-        raise NoUsablePhotoError(message, cause=last.cause, photos=last.photos)
+        raise RefusedError(
+            f"{len(failures)} of {len(people)} people could not be enrolled; the last: {last.message}",
+            last.hint,
+            cause=last.cause if isinstance(last, RpcError) else Cause("FAILED_PRECONDITION", "PEOPLE_NOT_ENROLLED"),
+        )
 
 
 def people_folders(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import typer
 
 from clients.commands.admin_context import AdminContext
 from clients.lettering import default_lettering
-from clients.sheet import SheetFace, save_sheet
+from clients.sheet import SheetFace, save_sheets
 from clients.text import printable
 
 Sheet = Annotated[
@@ -22,7 +22,7 @@ Sheet = Annotated[
 
 
 def save_faces(admin: AdminContext, save: Path | None, faces: Sequence[SheetFace]) -> None:
-    """Writes the sheet where the option was given; says so when there is nothing to show.
+    """Writes the sheets where the option was given; says so when they are several, or there is nothing to show.
 
     Raises:
         OutputError: the file cannot be written.
@@ -30,6 +30,8 @@ def save_faces(admin: AdminContext, save: Path | None, faces: Sequence[SheetFace
     if save is None:
         return
     if faces:
-        save_sheet(save, faces, default_lettering())
+        files = save_sheets(save, faces, default_lettering())
+        if len(files) > 1:
+            admin.terminal.note(f"the {len(faces)} faces are on {len(files)} sheets, the last {printable(files[-1])}")
     else:
         admin.terminal.note(f"{printable(save)} was not written: there are no faces to show")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,10 +62,11 @@ def carry_out(order: StreamOrder) -> None:
     """
     _check(order)
     encoding = JpegEncoding(quality=order.quality, max_width=order.max_width)
-    window = Window() if order.show else None
-    source = _opened(order)
-    options = _options(order, encoding, live=source.live)
-    asyncio.run(_watch(order.server, source, options, Display(order.output, order.save, window)))
+    with ExitStack() as stack:
+        window = stack.enter_context(Window()) if order.show else None
+        source = _opened(order)
+        options = _options(order, encoding, live=source.live)
+        asyncio.run(_watch(order.server, source, options, Display(order.output, order.save, window)))
 
 
 def _check(order: StreamOrder) -> None:

@@ -66,22 +66,9 @@ async def watch(client: Client, source: Source | PacketSource, options: StreamOp
             before is printed all the same.
     """
     terminal = Terminal()
-    failure: ClientError | None = None
-    async with AsyncExitStack() as stack:
-        stream = await stack.enter_async_context(client.stream(source, options))
-        view = View(terminal, display.output, window=display.window)
-        if display.save is not None:
-            view.writer = stack.enter_context(VideoWriter(display.save, fps=source.fps))
-        stack.enter_context(_stopped_by_signals(stream, terminal))
-        shown = display.output is StreamOutput.TABLE or not terminal.out.is_terminal
-        view.bar = stack.enter_context(terminal.progress(shown=shown))
-        view.task = view.bar.add_task("", total=source.expected or None)
-        try:
-            async for answer in stream:
-                if not await view.take(answer, stream.tally):
-                    stream.stop()
-        except ClientError as error:
-            failure = error
+    view = View(terminal, display.output, window=display.window)
+    stream = client.stream(source, options)
+    failure = await _shown(stream, source, display, view)
     if failure is None or stream.tally.read:
         view.conclude(stream.tally, Clock.WALL if source.live else Clock.POSITION)
     if stream.advice is not None:
@@ -90,6 +77,31 @@ async def watch(client: Client, source: Source | PacketSource, options: StreamOp
         raise failure
     if stream.tally.read and not stream.tally.recognised:
         raise ClientError(f"not one of {stream.tally.read} frames was recognised", view.last_failure)
+
+
+async def _shown(
+    stream: RecognitionStream, source: Source | PacketSource, display: Display, view: View
+) -> ClientError | None:
+    """Does with every answer of a stream what the user asked for; returns the first error that ended it early."""
+    failure: ClientError | None = None
+    try:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(stream)
+            if display.save is not None:
+                view.writer = stack.enter_context(VideoWriter(display.save, fps=source.fps))
+            stack.enter_context(_stopped_by_signals(stream, view.terminal))
+            shown = display.output is StreamOutput.TABLE or not view.terminal.out.is_terminal
+            view.bar = stack.enter_context(view.terminal.progress(shown=shown))
+            view.task = view.bar.add_task("", total=source.expected or None)
+            try:
+                async for answer in stream:
+                    if not await view.take(answer, stream.tally):
+                        stream.stop()
+            except ClientError as error:
+                failure = error
+    except ClientError as error:  # a video that cannot be completed
+        failure = failure or error
+    return failure
 
 
 @dataclass(slots=True)

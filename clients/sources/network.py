@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 from clients.errors import SourceError
 from clients.frames import Frame
@@ -80,7 +80,8 @@ def open_camera(
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise SourceError(
             f"camera {description} cannot be opened: {_reason(error)}",
-            "check address, path, user and password, and that the camera is on",
+            "check address, path, user and password (in which / is written as %2F, # as %23, ? as %3F and @ as %40), "
+            "and that the camera is on",
         ) from error
     try:
         return container, video_stream(container, description)
@@ -103,8 +104,13 @@ def _reason(error: Exception) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown: the password and any query are left out."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    user = parts.netloc.rpartition("@")[0].partition(":")[0]
-    return printable(urlunsplit((parts.scheme, f"{user}@{host}" if user else host, parts.path, "", "")))
+    """The URL as it may be shown: the password and any query are left out.
+
+    The password ends at the last "@", whatever is in it: people write "/", "#", "?" and "[" as they are.
+    """
+    scheme, _, rest = url.partition("://")
+    before, _, after = rest.rpartition("@")
+    user, password_follows, _ = before.partition(":")
+    if password_follows:
+        rest = f"{user}@{after}" if user else after
+    return printable(f"{scheme}://{re.split('[?#]', rest, maxsplit=1)[0]}")

@@ -59,7 +59,7 @@ class _Packets:
             raise SourceError(f"{description} cannot be read: {error.strerror}") from error
         if self._first is None:
             raise SourceError(f"{description} holds no key frame", "the file is damaged")
-        self.held_back = _held_back(self._first, self._rate, reorders=stream.codec_context.has_b_frames)
+        self.held_back = _held_back(self._first, self._rate, stream)
 
     def frames(self) -> Iterator[PacketFrame]:
         """The packets, in the order of decoding.
@@ -117,13 +117,17 @@ def _annex_b(codec: PacketCodec, stream: VideoStream) -> Callable[[av.Packet[Any
     return BitStreamFilterContext(name, stream).filter
 
 
-def _held_back(first: av.Packet[Any], rate: float, *, reorders: bool) -> int:
-    """How many pictures a decoder holds back: as long as the first is decoded before it is shown."""
-    if not reorders:
+def _held_back(first: av.Packet[Any], rate: float, stream: VideoStream) -> int:
+    """How many pictures a decoder holds back; rather too many than too few, for which a stream would wait for ever."""
+    if not stream.codec_context.has_b_frames:
         return 0
+    # What FFmpeg found in the first packets; older versions of PyAV don't say.
+    found: int = getattr(stream.codec_context, "reorder_depth", 0)
     if first.pts is None or first.dts is None or first.time_base is None or first.pts <= first.dts:
-        return _MOST_HELD_BACK
-    return min(_MOST_HELD_BACK, max(1, round(float((first.pts - first.dts) * first.time_base) * rate)))
+        return found or _MOST_HELD_BACK
+    # As long as the first is decoded before it is shown. Where the rate varies, this says little.
+    estimated = round(float((first.pts - first.dts) * first.time_base) * rate)
+    return min(_MOST_HELD_BACK, max(1, found, estimated))
 
 
 class PacketFile:

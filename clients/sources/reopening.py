@@ -20,7 +20,7 @@ FrameT = TypeVar("FrameT", Frame, PacketFrame)
 
 
 class Reopening(Generic[FrameT]):
-    """A live source that is opened again whenever it ends or fails. Sequence and position go on.
+    """A live source that is opened again whenever it ends or fails. Numbers and positions go on.
 
     The first opening is not repeated: a wrong address is an error at once.
 
@@ -44,14 +44,15 @@ class Reopening(Generic[FrameT]):
         self.fps: float = self._source.fps
 
     def __iter__(self) -> Iterator[FrameT]:
-        sequence, first_ns = 0, 0
+        last, first_ns = 0, 0
         while not self._closed.is_set():
             try:
+                before = last
                 for frame in self._source:
-                    sequence += 1
+                    last = before + frame.stamp.sequence
                     first_ns = first_ns or frame.stamp.captured_at_ns
                     position_ns = max(0, frame.stamp.captured_at_ns - first_ns)
-                    yield replace(frame, stamp=replace(frame.stamp, sequence=sequence, position_ns=position_ns))
+                    yield replace(frame, stamp=replace(frame.stamp, sequence=last, position_ns=position_ns))
                     self._backoff.reset()
             except SourceError as error:
                 _log.warning("%s; it is opened again", error.message)

@@ -56,7 +56,8 @@ class PacketSource(Reading[PacketFrame], Protocol):
     """Pictures as the source encoded them, in the order of decoding; the first is a key frame.
 
     Attributes:
-        held_back: pictures that a decoder holds back before it shows the first, because of B-frames.
+        held_back: pictures that a decoder holds back before it shows the first, because of B-frames. May change when
+            a camera is opened again.
     """
 
     @property

@@ -20,6 +20,7 @@ def read_recognition(result: recognition_pb2.FrameResult) -> Recognition:
             queue_ns=timing.queue.ToNanoseconds(),
             decode_ns=timing.decode.ToNanoseconds(),
             detect_ns=timing.detect.ToNanoseconds(),
+            track_ns=timing.track.ToNanoseconds(),
             align_ns=timing.align.ToNanoseconds(),
             embed_ns=timing.embed.ToNanoseconds(),
             match_ns=timing.match.ToNanoseconds(),
@@ -58,6 +59,7 @@ def _answer(face: face_pb2.Face) -> faces.Answer:
                 threshold=match.threshold,
                 margin=match.margin if match.HasField("margin") else None,
                 confidence=match.confidence if match.HasField("confidence") else None,
+                provisional=match.provisional,
             )
         case "unknown":
             unknown = face.unknown
@@ -78,9 +80,9 @@ def read_quality(quality: face_pb2.Quality) -> faces.Quality:
     return faces.Quality(
         score=quality.score,
         size_px=quality.size_pixels,
-        sharpness=quality.sharpness,
+        sharpness=quality.sharpness if quality.HasField("sharpness") else None,
         yaw_deg=quality.yaw_degrees,
         pitch_deg=quality.pitch_degrees,
         roll_deg=quality.roll_degrees,
-        brightness=quality.brightness,
+        brightness=quality.brightness if quality.HasField("brightness") else None,
     )

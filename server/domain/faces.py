@@ -69,21 +69,22 @@ class Quality:
     Attributes:
         score: 0 (useless) .. 1 (good for enrolment), the weakest of the scaled factors.
         size_px: shorter side of the box in pixels.
-        sharpness: standard deviation of the Laplacian of the aligned grey crop, grey levels.
+        sharpness: standard deviation of the Laplacian of the aligned grey crop, grey levels. None while the face was
+            seen at a glance only: nobody measured it.
         yaw_deg: head turn estimated from the landmarks, degrees, 0 frontal, positive to the picture's right.
         pitch_deg: head nod estimated from the landmarks, degrees, 0 frontal, positive looks down.
         roll_deg: tilt in the picture plane, degrees, clockwise positive.
-        brightness: mean grey level of the aligned crop, 0..255.
+        brightness: mean grey level of the aligned crop, 0..255. None as sharpness is.
         detection_score: the detector's confidence, 0..1.
     """
 
     score: float
     size_px: float
-    sharpness: float
+    sharpness: float | None
     yaw_deg: float
     pitch_deg: float
     roll_deg: float
-    brightness: float
+    brightness: float | None
     detection_score: float
 
 

@@ -143,7 +143,8 @@ def revised(
 
 def quality_text(quality: Quality) -> str:
     """A quality as the store keeps it."""
-    return json.dumps({field.name: float(getattr(quality, field.name)) for field in fields(quality)})
+    values = {field.name: getattr(quality, field.name) for field in fields(quality)}
+    return json.dumps({name: None if value is None else float(value) for name, value in values.items()})
 
 
 def logged(db: apsw.Connection, subject: Subject, kind: ChangeKind, at_ns: int) -> GalleryChange:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -124,15 +125,18 @@ class DecoderProcess:
 
     def __init__(self, codec: Codec, limits: DecoderLimits) -> None:
         self._limits = limits
-        self._pixels = _shared_memory()
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._process = _start(theirs.fileno(), self._pixels, self._complaints.fileno(), codec, limits)
-            except OSError as error:
-                self._free()
-                raise VideoDecoderError("DECODER_FAILED", f"no video decoder can be started: {error}") from error
+        try:
+            with ExitStack() as opened:
+                self._pixels = _shared_memory()
+                opened.callback(os.close, self._pixels)
+                self._complaints = opened.enter_context(tempfile.TemporaryFile())
+                self._socket, theirs = socket.socketpair()
+                opened.enter_context(self._socket)
+                with theirs:
+                    self._process = _start(theirs.fileno(), self._pixels, self._complaints.fileno(), codec, limits)
+                self._opened = opened.pop_all()
+        except OSError as error:
+            raise VideoDecoderError("DECODER_FAILED", f"no video decoder can be started: {error}") from error
         self.pid = self._process.pid
         self._socket.settimeout(_START_TIMEOUT_S)
         try:
@@ -153,7 +157,7 @@ class DecoderProcess:
         """Ends the process and waits for its end; there is nothing in it to save."""
         if self._socket.fileno() < 0:
             return
-        self._free()
+        self._opened.close()
         self._process.kill()
         self._process.wait()
 
@@ -162,11 +166,6 @@ class DecoderProcess:
         self._complaints.seek(0)
         lines = self._complaints.read().decode(errors="replace").strip().splitlines()
         return f" ({lines[-1][:200]})" if lines else ""
-
-    def _free(self) -> None:
-        self._socket.close()
-        os.close(self._pixels)
-        self._complaints.close()
 
     def _ask(self, *request: bytes) -> Decoded:
         if self._socket.fileno() < 0:

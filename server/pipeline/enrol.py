@@ -135,6 +135,8 @@ def _judge_face(photo: Photo, image: Image, faces: Faces, vision: FaceVision, ru
 def find_weakness(quality: Quality, rule: EnrolmentRule) -> tuple[Refusal, str] | None:
     """The first way in which a face falls short of the rule, in words; None when it doesn't."""
     q = quality
+    assert q.sharpness is not None, "a photograph's face has a crop"
+    assert q.brightness is not None
     turn = max(abs(q.yaw_deg), abs(q.pitch_deg))
     checks = (
         (

@@ -26,6 +26,20 @@ Pictured: TypeAlias = tuple[FrameT, EncodedImage | FacestreamError]
 """A frame, and its picture as raw BGR or why it has none."""
 
 
+@dataclass(frozen=True, slots=True)
+class _HeldBack(Generic[FrameT]):
+    """A frame whose picture the decoder has not shown yet.
+
+    Attributes:
+        frame: the frame.
+        taken: how many packets the decoder had taken with this one. Their numbers don't tell its age: they leap where a
+            client leaves packets out.
+    """
+
+    frame: FrameT
+    taken: int
+
+
 @dataclass(slots=True)
 class PacketSequence(Generic[FrameT]):
     """Keeps one decoder fed with what it can decode, and begins anew with a key frame after whatever happened to it.
@@ -44,8 +58,9 @@ class PacketSequence(Generic[FrameT]):
     _decoder: Decoder | None = field(default=None, init=False)
     _codec: Codec = field(default=Codec.UNSPECIFIED, init=False)
     _last_number: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
     _broken: bool = field(default=True, init=False)
-    _held_back: dict[int, FrameT] = field(default_factory=dict, init=False)
+    _held_back: dict[int, _HeldBack[FrameT]] = field(default_factory=dict, init=False)
     _failures: int = field(default=0, init=False)
     _rests_until_ns: int = field(default=0, init=False)
 
@@ -65,7 +80,8 @@ class PacketSequence(Generic[FrameT]):
         except FacestreamError as error:
             self._broken = True
             return [*finished, (frame, error)]
-        self._held_back[number] = frame
+        self._taken += 1
+        self._held_back[number] = _HeldBack(frame, self._taken)
         self._last_number, self._broken = number, False
         return finished + self._settled(lambda: decoder.decode(packet.data, number), number)
 
@@ -114,24 +130,24 @@ class PacketSequence(Generic[FrameT]):
             decoded = decode()
         except VideoDecoderError as error:
             self._failed(error)
-            gone = [(frame, error) for frame in self._held_back.values()]
+            gone: list[Pictured[FrameT]] = [(held.frame, error) for held in self._held_back.values()]
             self._held_back.clear()
-            return list(gone)
+            return gone
         settled: list[Pictured[FrameT]] = []
         if decoded.refusal is not None:
             self._broken = True
             if number in self._held_back:
-                settled.append((self._held_back.pop(number), decoded.refusal))
+                settled.append((self._held_back.pop(number).frame, decoded.refusal))
         for of, picture in decoded.pictures:
             self._failures = 0
             if of in self._held_back:
-                settled.append((self._held_back.pop(of), picture))
-        overdue = [of for of in self._held_back if of < self._last_number - _MOST_HELD_BACK]
+                settled.append((self._held_back.pop(of).frame, picture))
+        overdue = [of for of, held in self._held_back.items() if held.taken < self._taken - _MOST_HELD_BACK]
         return settled + self._give_up(overdue)
 
     def _give_up(self, numbers: Iterable[int]) -> list[Pictured[FrameT]]:
         missing = ImageError("PICTURE_MISSING", "the decoder did not show the packet's picture")
-        return [(self._held_back.pop(number), missing) for number in list(numbers)]
+        return [(self._held_back.pop(number).frame, missing) for number in list(numbers)]
 
     def _failed(self, error: VideoDecoderError) -> None:
         """The first failure may be chance; after more the camera waits, so that it can't keep the machine busy."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.domain import Answer, EncodedImage, GalleryName
+from server.domain import Answer, EncodedImage, GalleryName, Undecided, UndecidedReason
 from server.identity.match import Candidate
 from server.identity.sightings.book import Sightings
 from server.identity.sightings.records import NearSighting
 from server.pipeline.recognise import Recogniser
 from server.pipeline.verify import embed_image
 from server.pipeline.vision import Analysis
+
+_ILLEGIBLE = Undecided(UndecidedReason.LOW_QUALITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class ImageSearch:
     Attributes:
         analysis: N faces.
         answers: N answers, as recognition would give them.
-        candidates: N times the nearest people, the nearest first.
+        candidates: N times the nearest people, the nearest first, also of faces that are left undecided.
         threshold: in force, squared L2.
         revision: of the gallery.
     """
@@ -43,7 +45,10 @@ def search_image(
     analysis, embeddings = embed_image(recogniser, encoded, mirrored=True)
     found = recogniser.galleries.search(gallery, embeddings, limit=max(2, limit))
     threshold = recogniser.rule.threshold(far, found.template_count)
-    answers = tuple(recogniser.rule.answer(candidates, found, far) for candidates in found.candidates)
+    answers = tuple(
+        recogniser.rule.answer(candidates, found, far) if recogniser.rule.legibility.holds(quality) else _ILLEGIBLE
+        for quality, candidates in zip(analysis.qualities, found.candidates, strict=True)
+    )
     return ImageSearch(
         analysis, answers, tuple(candidates[:limit] for candidates in found.candidates), threshold, found.revision
     )

@@ -12,7 +12,6 @@ class DropReason(Enum):
 
     SUPERSEDED = "superseded"
     TOO_OLD = "too_old"
-    DRAINING = "draining"
 
 
 FrameT = TypeVar("FrameT")

@@ -52,7 +52,6 @@ class ServerBooks:
         self._stages: Recent[Mapping[str, int]] = Recent(self._started_ns)
         self._networks: dict[str, _NetworkBook] = {}
         self._lock = threading.Lock()
-        metrics.frames.tracks.set_function(lambda: sum(book.track_count for book in list(self._cameras.values())))
 
     @contextmanager
     def camera(self) -> Iterator[Tap]:
@@ -60,9 +59,14 @@ class ServerBooks:
         book = CameraBook(self._now_ns())
         self._cameras[id(book)] = book
         try:
-            yield Tap(book, self._now_ns, self._metrics.frames.received.inc, self._timed)
+            yield Tap(book, self._now_ns, self._metrics.frames.received.inc, self._timed, self._tracked)
         finally:
             del self._cameras[id(book)]
+            self._tracked(-book.track_count)
+
+    def _tracked(self, more: int) -> None:
+        if more:
+            self._metrics.frames.tracks.inc(more)
 
     def _timed(self, spent_ns: Mapping[str, int]) -> None:
         self._stages.add(spent_ns, at_ns=self._now_ns())

@@ -129,12 +129,14 @@ class Tap:
         now_ns: monotonic nanoseconds.
         frame_came: called for each frame.
         timed: called with nanoseconds by stage for each result, once the transport took it.
+        tracked: called with how many more faces are followed than before each message.
     """
 
     book: CameraBook
     now_ns: Callable[[], int]
     frame_came: Callable[[], None]
     timed: Callable[[Mapping[str, int]], None]
+    tracked: Callable[[int], None]
 
     async def requests(self, messages: AsyncIterator[Request]) -> AsyncIterator[Request]:
         """The same messages."""
@@ -152,6 +154,8 @@ class Tap:
         began_ns = self.now_ns()
         await send(message)
         sent_ns = self.now_ns()
+        before = self.book.track_count
         self.book.went(message, at_ns=sent_ns)
+        self.tracked(self.book.track_count - before)
         if message.HasField("result"):
             self.timed({**stage_times(message.result), "answer": sent_ns - began_ns})

@@ -1,4 +1,4 @@
-"""Permits for frames that are in work: only so many at once, and cameras get equal shares of them."""
+"""Permits for frames and still images in work: only so many at once, and cameras get equal shares of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Permits:
         """Waits for a permit and holds it.
 
         Args:
-            session: of the camera whose frame it is for.
+            session: of the camera whose frame it is for, or what stands for all still images.
         """
         await self._take(session)
         charged, began_ns = self._queue.begin(session), self._clock()

@@ -20,9 +20,13 @@ from server.rpc import wire
 from server.rpc.books import ServerBooks
 from server.rpc.outbox import Outbox
 from server.rpc.stream import CameraStream, StreamClock, StreamShare
+from server.rpc.writing import write
 from server.telemetry.metrics import FrameMetrics
 
 T = TypeVar("T")
+
+_STILL_IMAGES = "still images"
+"""All still images together have the share of the work that one camera has; no session is called so."""
 
 
 @dataclass(slots=True)
@@ -101,7 +105,7 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         self._metrics.streams.set(self._streams.open)
         try:
             with self._streams.books.camera() as tap:
-                outbox = Outbox(partial(tap.write, partial(_write, context)), self._metrics)
+                outbox = Outbox(partial(tap.write, partial(write, context)), self._metrics)
                 stream = CameraStream(outbox=outbox, clock=self._clock, share=self._share)
                 await stream.run(tap.requests(request_iterator))
         finally:
@@ -157,11 +161,12 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         return await self._run(lambda: self._recogniser.recognise(image, gallery, far=far))
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-
-async def _write(context: grpc.aio.ServicerContext[Any, Any], answer: recognition_pb2.StreamRecognizeResponse) -> None:
-    try:
-        await context.write(answer)
-    except grpc.aio.BaseError as error:
-        raise ConnectionError("the client hung up") from error
+        """Does the work of a still image in its turn among the cameras' frames."""
+        async with self._share.permits.held(_STILL_IMAGES):
+            working = asyncio.get_running_loop().run_in_executor(self._executor, work)
+            try:
+                return await asyncio.shield(working)
+            except asyncio.CancelledError:
+                # a thread can't be interrupted: until it is free, the permit is not
+                await asyncio.wait([working])
+                raise

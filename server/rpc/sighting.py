@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import Any, TypeAlias, TypeVar
@@ -20,6 +21,9 @@ from server.pipeline.recognise import Recogniser
 from server.pipeline.search import PastQuery, search_past
 from server.rpc import wire
 from server.rpc.wire_sightings import candidate_message, filter_from, sighting_message
+from server.rpc.writing import write
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -114,21 +118,29 @@ class SightingServicer(sighting_pb2_grpc.SightingServiceServicer):
         gallery = GalleryName.parse(request.gallery)
         loop, news = asyncio.get_running_loop(), asyncio.Event()
         watch = self._sightings.watch(gallery, lambda: loop.call_soon_threadsafe(news.set))
-        stopping = asyncio.create_task(self._draining.wait())
         try:
-            await context.write(Told(ready=sighting_pb2.WatchReady()))
+            await write(context, Told(ready=sighting_pb2.WatchReady()))
             while True:
-                waiting = asyncio.create_task(news.wait())
-                await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-                news.clear()
+                stopping = await self._news_or_stop(news)
                 for told in await self._run(lambda: list(self._told(request, watch, watch.take()))):
-                    await context.write(told)
-                if stopping.done():
+                    await write(context, told)
+                if stopping:
                     raise UnavailableError("SERVER_DRAINING", "the server is stopping; watch again in a moment")
+        except ConnectionError:
+            _log.info("watcher gone")
         finally:
-            stopping.cancel()
             self._sightings.unwatch(watch)
+
+    async def _news_or_stop(self, news: asyncio.Event) -> bool:
+        """Waits for news, which are then no longer new, or for the server to stop; whether it does."""
+        waits = [asyncio.create_task(event.wait()) for event in (news, self._draining)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        news.clear()
+        return self._draining.is_set()
 
     def _told(self, request: sighting_pb2.WatchSightingsRequest, watch: Watch, news: News) -> Iterator[Told]:
         for name in news.people:

@@ -73,7 +73,8 @@ class StreamShare:
         limits: what holds for each.
         open_session: for a camera's frames.
         open_packets: for a camera's packets of video, which it turns into pictures.
-        permits: one for each frame that is in work, in equal shares for the cameras.
+        permits: one for each frame or still image that is in work, in equal shares for the cameras; still images
+            together count as one.
         flow: what cameras are advised.
         allowance: of close looks at faces, which frames that need not wait make larger.
         draining: set when the server is about to stop.
@@ -232,12 +233,12 @@ class CameraStream:
     ) -> FacestreamError | None:
         """Takes frames in until the camera ends, errs, or the server drains; returns the camera's error."""
         drained = asyncio.ensure_future(self.share.draining.wait())
+        coming: asyncio.Future[Request | None] | None = None
         try:
             while True:
                 coming = asyncio.ensure_future(self._next(messages))
                 await asyncio.wait((coming, drained), return_when=asyncio.FIRST_COMPLETED)
                 if not coming.done():
-                    coming.cancel()
                     await self.outbox.say(
                         Response(drain=recognition_pb2.Drain(grace=wire.duration(self.share.limits.drain_ns)))
                     )
@@ -251,6 +252,8 @@ class CameraStream:
             return error
         finally:
             drained.cancel()
+            if coming is not None:
+                coming.cancel()
 
     async def _accept(self, message: Request, opened: _Opened, slot: NewestFrame[_Frame]) -> None:
         if message.WhichOneof("message") != "frame":
@@ -259,11 +262,13 @@ class CameraStream:
                 "after the config every message must be a frame; open a new stream for another config",
                 field="frame",
             )
-        now = self.clock.wall_ns()
-        captured_at = message.frame.captured_at if message.frame.HasField("captured_at") else wire.timestamp(now)
+        captured_at = wire.timestamp(self.clock.wall_ns())
         sequence = message.frame.sequence
         arrived_ns = self.clock.monotonic_ns()
         try:
+            if message.frame.HasField("captured_at"):
+                wire.time_ns_from(message.frame.captured_at, "frame.captured_at")
+                captured_at = message.frame.captured_at
             self._check_sequence(sequence)
             frame = _Frame(sequence, captured_at, wire.image_from(message.frame.image, in_stream=True))
         except InvalidInputError as error:

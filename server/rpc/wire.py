@@ -50,10 +50,11 @@ _UNDECIDED: Mapping[UndecidedReason, face_pb2.UndecidedReason.ValueType] = {
 _DROPS: Mapping[DropReason, recognition_pb2.DropReason.ValueType] = {
     DropReason.SUPERSEDED: recognition_pb2.DROP_REASON_SUPERSEDED,
     DropReason.TOO_OLD: recognition_pb2.DROP_REASON_TOO_OLD,
-    DropReason.DRAINING: recognition_pb2.DROP_REASON_DRAINING,
 }
 _MAX_FAR = 0.1
 _MAX_DURATION_S = 60
+_LAST_SECOND = 2**63 // 10**9 - 1
+"""Times are kept as nanoseconds in 63 bits."""
 
 
 def image_from(message: image_pb2.Image, *, in_stream: bool = False) -> EncodedImage:
@@ -118,6 +119,25 @@ def age_ns_from(config: recognition_pb2.StreamConfig, default_ns: int) -> int:
             field="config.max_frame_age",
         )
     return age_ns
+
+
+def time_ns_from(moment: Timestamp, field: str) -> int:
+    """A time of a client in nanoseconds since the epoch.
+
+    Args:
+        moment: as the client sent it; its fields may hold anything.
+        field: of the request.
+
+    Raises:
+        InvalidInputError: TIME_INVALID, when it is no time in 1970..2262.
+    """
+    if not 0 <= moment.seconds < _LAST_SECOND or not 0 <= moment.nanos < 10**9:
+        raise InvalidInputError(
+            "TIME_INVALID",
+            f"{field} is {moment.seconds} s and {moment.nanos} ns; write a time in 1970..2262",
+            field=field,
+        )
+    return moment.seconds * 10**9 + moment.nanos
 
 
 def timestamp(at_ns: int) -> Timestamp:

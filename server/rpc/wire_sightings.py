@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from facestream.v1 import sighting_pb2, unknown_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.errors import InvalidInputError
 from server.identity.sightings.records import (
@@ -18,7 +17,7 @@ from server.identity.sightings.records import (
     UnknownFace,
     UnknownState,
 )
-from server.rpc.wire import quality_message, timestamp
+from server.rpc.wire import quality_message, time_ns_from, timestamp
 
 _STATES: Mapping[UnknownState, unknown_pb2.UnknownState.ValueType] = {
     UnknownState.OPEN: unknown_pb2.UNKNOWN_STATE_OPEN,
@@ -35,7 +34,6 @@ _KINDS: Mapping[OperationKind, unknown_pb2.OperationKind.ValueType] = {
     OperationKind.REJECT: unknown_pb2.OPERATION_KIND_REJECT,
     OperationKind.UNDO: unknown_pb2.OPERATION_KIND_UNDO,
 }
-_LAST_SECOND = 2**63 // 10**9 - 1
 
 
 def sighting_message(sighting: Sighting) -> sighting_pb2.Sighting:
@@ -78,20 +76,10 @@ def filter_from(request: sighting_pb2.ListSightingsRequest) -> SightingFilter:
         identity=request.identity,
         unknown=request.unknown,
         camera=request.camera,
-        start_ns=_time_from(request.start_time, "start_time"),
-        end_ns=_time_from(request.end_time, "end_time"),
+        start_ns=time_ns_from(request.start_time, "start_time"),
+        end_ns=time_ns_from(request.end_time, "end_time"),
         include_ignored=request.include_ignored,
     )
-
-
-def _time_from(moment: Timestamp, field: str) -> int:
-    if not 0 <= moment.seconds < _LAST_SECOND or not 0 <= moment.nanos < 10**9:
-        raise InvalidInputError(
-            "TIME_INVALID",
-            f"{field} is {moment.seconds} s and {moment.nanos} ns; write a time in 1970..2262",
-            field=field,
-        )
-    return moment.seconds * 10**9 + moment.nanos
 
 
 def unknown_message(unknown: Unknown) -> unknown_pb2.Unknown:

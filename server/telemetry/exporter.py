@@ -18,7 +18,7 @@ def exported(address: str, registry: CollectorRegistry) -> Iterator[int]:
     """Shows a registry as long as the context lasts; gives the port.
 
     Args:
-        address: HOST:PORT; port 0 takes any that is free.
+        address: HOST:PORT, or [ADDRESS]:PORT of IPv6; port 0 takes any that is free.
         registry: what is shown.
 
     Raises:
@@ -26,7 +26,7 @@ def exported(address: str, registry: CollectorRegistry) -> Iterator[int]:
     """
     host, _, port = address.rpartition(":")
     try:
-        exporter, _ = start_http_server(int(port), host, registry)
+        exporter, _ = start_http_server(int(port), host.removeprefix("[").removesuffix("]"), registry)
     except OSError as error:
         raise ConflictError(
             "ADDRESS_UNAVAILABLE",

@@ -56,8 +56,8 @@ class FrameMetrics:
             ),
             embedded=Counter(
                 "facestream_faces_embedded_total",
-                "Faces that were embedded, by reason: new, doubtful, retry, better, confirm, refresh; still for "
-                "images.",
+                "Faces that were embedded, by reason: new, doubtful, retry, better, confirm, refresh; still "
+                "where faces are not followed.",
                 ["reason"],
                 registry=registry,
             ),
@@ -98,9 +98,10 @@ class NetworkMetrics:
             ),
             gpu_standings=Gauge(
                 "facestream_gpu_backend",
-                "1 for how each model stands with its GPU: preparing, live, refused or lost. Absent without a GPU "
-                "runtime.",
+                "How many processes have each model so with its GPU: preparing, live, refused or lost. Absent without "
+                "a GPU runtime.",
                 ["kind", "standing"],
+                multiprocess_mode="livesum",
                 registry=registry,
             ),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import cv2
@@ -63,10 +62,12 @@ class Legibility:
     min_brightness: float = 5
 
     def holds(self, quality: Quality) -> bool:
-        """Whether a face of this quality can be compared."""
+        """Whether a face of this quality can be compared; one without a crop can't."""
         return (
             quality.size_px >= self.min_size_px
+            and quality.sharpness is not None
             and quality.sharpness >= self.min_sharpness
+            and quality.brightness is not None
             and quality.brightness >= self.min_brightness
         )
 
@@ -89,16 +90,17 @@ def assess(faces: Faces, crops: NDArray[np.uint8], scale: QualityScale) -> list[
 
 
 def at_a_glance(faces: Faces, scale: QualityScale) -> list[Quality]:
-    """The quality of faces without their crops: light and sharpness, which only a close look shows, lower no score.
+    """The quality of faces without their crops.
+
+    Light and sharpness, which only a close look shows, are not known and lower no score.
 
     Args:
         faces: N faces in pixels of the image.
         scale: what the score means.
     """
     sizes = np.minimum(faces.boxes[:, 2] - faces.boxes[:, 0], faces.boxes[:, 3] - faces.boxes[:, 1])
-    light = sum(scale.brightness[1:3]) / 2
     return [
-        _quality(size, math.inf, angles, light, score, scale)
+        _quality(size, None, angles, None, score, scale)
         for size, angles, score in zip(sizes.tolist(), poses(faces.landmarks), faces.scores.tolist(), strict=True)
     ]
 
@@ -130,20 +132,19 @@ def _one(
 
 def _quality(
     size: float,
-    sharpness: float,
+    sharpness: float | None,
     angles: tuple[float, float, float],
-    brightness: float,
+    brightness: float | None,
     detection_score: float,
     scale: QualityScale,
 ) -> Quality:
     yaw, pitch, roll = angles
     turn = max(abs(yaw), abs(pitch))
-    dark, dim, bright, glaring = scale.brightness
     factors = (
         _ramp(size, *scale.size_px),
-        _ramp(sharpness, *scale.sharpness),
+        1.0 if sharpness is None else _ramp(sharpness, *scale.sharpness),
         1 - _ramp(turn, *scale.turn_deg),
-        min(_ramp(brightness, dark, dim), 1 - _ramp(brightness, bright, glaring)),
+        1.0 if brightness is None else _light(brightness, scale),
         _ramp(detection_score, *scale.detection_score),
     )
     return Quality(
@@ -156,6 +157,11 @@ def _quality(
         brightness=brightness,
         detection_score=detection_score,
     )
+
+
+def _light(brightness: float, scale: QualityScale) -> float:
+    dark, dim, bright, glaring = scale.brightness
+    return min(_ramp(brightness, dark, dim), 1 - _ramp(brightness, bright, glaring))
 
 
 def _ramp(value: float, low: float, high: float) -> float:

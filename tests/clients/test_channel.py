@@ -23,13 +23,13 @@ def test_what_is_no_address_is_refused_with_an_example(target: str) -> None:
     assert "localhost:50051" in error.value.hint
 
 
-def test_every_unary_method_is_retried_and_the_stream_is_not() -> None:
-    from facestream.v1 import gallery_pb2, recognition_pb2, server_pb2
+def test_every_unary_method_is_retried_and_streams_are_not() -> None:
+    from facestream.v1 import gallery_pb2, recognition_pb2, server_pb2, sighting_pb2, unknown_pb2
 
     (config,) = json.loads(channel._RETRIES)["methodConfig"]
     named = {(name["service"], name.get("method", "")) for name in config["name"]}
-    for module in (gallery_pb2, recognition_pb2, server_pb2):
+    for module in (gallery_pb2, recognition_pb2, server_pb2, sighting_pb2, unknown_pb2):
         for service in module.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
                 retried = (service.full_name, "") in named or (service.full_name, method.name) in named
-                assert retried != method.client_streaming, method.full_name
+                assert retried != (method.client_streaming or method.server_streaming), method.full_name

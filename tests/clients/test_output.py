@@ -14,7 +14,7 @@ from clients.text import json_line
 from clients.wire.faces import read_face
 
 STAMP = Stamp(7, 1_700_000_000_123_456_789, 61_250_000_000)
-TIMING = Timing(0, 0, 0, 0, 0, 0, 4_200_000)
+TIMING = Timing(0, 0, 0, 0, 0, 0, 0, 4_200_000)
 
 
 def recognised(*faces: object) -> FrameAnswer:
@@ -41,6 +41,7 @@ def test_a_recognised_frame_has_everything_about_its_faces() -> None:
                 "threshold": 1.1,
                 "margin": 0.4,
                 "confidence": None,
+                "provisional": False,
                 "quality": 0.8,
                 "score": 0.9,
             }
@@ -75,6 +76,13 @@ def test_strangers_and_doubts_have_no_name_and_a_reason() -> None:
     )
     assert (undecided["name"], undecided["answer"], undecided["reason"]) == (None, "undecided", "low_quality")
     assert (none["name"], none["answer"]) == (None, "none")
+
+
+def test_a_name_that_only_one_look_gave_is_said_to_be_provisional() -> None:
+    found = matching("Ada")
+    assert face_json(read_face(found))["provisional"] is False
+    found.match.provisional = True
+    assert face_json(read_face(found))["provisional"] is True
 
 
 def test_a_confidence_stands_beside_the_distance() -> None:

@@ -64,6 +64,12 @@ def sure(confidence: float) -> Face:
     return read_face(found)
 
 
+def provisional() -> Face:
+    found = matching("Ada")
+    found.match.provisional = True
+    return read_face(found)
+
+
 def with_distance(face: object, **changes: object) -> Face:
     for name, value in changes.items():
         setattr(face.unknown, name, value)
@@ -75,6 +81,7 @@ def with_distance(face: object, **changes: object) -> Face:
     [
         (read_face(matching("Ada", distance=0.834)), "Ada  0.83 < 1.10"),
         (read_face(matching("\x1b[31mAda\nLovelace")), "Ada Lovelace  0.50 < 1.10"),
+        (provisional(), "Ada?  0.50 < 1.10"),
         (sure(0.874), "Ada  0.50 < 1.10  87%"),
         (sure(0.99), "Ada  0.50 < 1.10  99%"),
         (sure(0.9999), "Ada  0.50 < 1.10  >99%"),

@@ -700,6 +700,26 @@ async def test_when_the_server_needs_a_key_frame_the_next_packet_that_is_sent_is
     assert_books_balance(stream, answers)
 
 
+async def test_a_camera_that_was_opened_again_may_hold_back_more_pictures_than_before(fake: FakeServer) -> None:
+    class Reopened(Packets):
+        def __iter__(self) -> Iterator[PacketFrame]:
+            for packet in super().__iter__():
+                if packet.stamp.sequence == 11:
+                    self.held_back = 3
+                yield packet
+
+    def hold_back(frame: recognition_pb2.CameraFrame) -> Say:
+        fake.recognition.held_back = 0 if frame.sequence < 11 else 3
+        return Say(())
+
+    fake.recognition.script = hold_back
+    stream = RecognitionStream(fake.target, Reopened(30), EVERY)
+    async with asyncio.timeout(20):
+        answers = await collected(stream)
+    assert sequences(answers, Recognised) == list(range(1, 31))
+    assert stream.connections == 1
+
+
 async def test_a_key_frame_that_is_on_its_way_is_not_waited_for_again(fake: FakeServer) -> None:
     # With what the decoder holds back, key frame 11 is sent before the answer to frame 9 comes.
     fake.recognition.held_back = 3

@@ -8,7 +8,7 @@ import pytest
 
 from clients.errors import OutputError
 from clients.lettering import default_lettering
-from clients.sheet import SheetFace, contact_sheet, save_sheet
+from clients.sheet import SheetFace, contact_sheet, save_sheets
 
 LETTERING = default_lettering()
 
@@ -44,10 +44,28 @@ def test_a_name_that_is_too_long_stays_within_its_face() -> None:
     assert (sheet[172:, 171:180] == 250).all()
 
 
+def test_more_faces_than_a_picture_holds_come_on_several_sheets(tmp_path: Path) -> None:
+    faces = [SheetFace(b"", ("a", "b", "c"))] * 1801
+    files = save_sheets(tmp_path / "faces.jpg", faces, LETTERING)
+    assert [file.name for file in files] == ["faces.jpg", "faces-2.jpg", "faces-3.jpg", "faces-4.jpg"]
+    pictures = [cv2.imread(str(file)) for file in files]
+    assert [picture.shape[0] for picture in pictures] == [10 + 100 * 227] * 3 + [10 + 227]
+
+
+def test_faces_that_fit_are_on_one_sheet_under_the_name(tmp_path: Path) -> None:
+    assert save_sheets(tmp_path / "faces.png", [SheetFace(b"", ())] * 600, LETTERING) == [tmp_path / "faces.png"]
+
+
+def test_a_sheet_that_its_format_cannot_hold_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"a\.jpg was not written: .* pixels") as refused:
+        save_sheets(tmp_path / "a.jpg", [SheetFace(b"", ("",) * 4000)], LETTERING)
+    assert ".png" in refused.value.hint
+
+
 def test_a_sheet_of_nothing_and_a_file_that_is_no_picture_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no faces"):
-        save_sheet(tmp_path / "a.jpg", [], LETTERING)
+        save_sheets(tmp_path / "a.jpg", [], LETTERING)
     with pytest.raises(OutputError):
-        save_sheet(tmp_path / "a.txt", [SheetFace(b"", ())], LETTERING)
+        save_sheets(tmp_path / "a.txt", [SheetFace(b"", ())], LETTERING)
     with pytest.raises(OutputError):
-        save_sheet(tmp_path / "missing" / "a.jpg", [SheetFace(b"", ())], LETTERING)
+        save_sheets(tmp_path / "missing" / "a.jpg", [SheetFace(b"", ())], LETTERING)

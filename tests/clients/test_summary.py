@@ -9,7 +9,7 @@ from clients.frames import Dropped, DropReason, FrameAnswer, Lost, Recognised, S
 from clients.summary import Who, names_in, summarise
 from clients.wire.faces import read_face
 
-TIMING = Timing(0, 0, 0, 0, 0, 0, 0)
+TIMING = Timing(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def answer(number: int, *faces: object) -> FrameAnswer:

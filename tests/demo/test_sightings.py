@@ -26,7 +26,7 @@ def test_the_lines_of_the_camera_command_are_understood(tmp_path):
         face(Undecided(UndecidedReason.LOW_QUALITY)),
     )
     outcomes = (
-        Recognised(None, faces, Timing(0, 0, 0, 0, 0, 0, 0), 1, 0),  # type: ignore[arg-type]
+        Recognised(None, faces, Timing(0, 0, 0, 0, 0, 0, 0, 0), 1, 0),  # type: ignore[arg-type]
         Dropped(Side.CLIENT, DropReason.SUPERSEDED),
     )
     answers = [FrameAnswer(Stamp(number, 0, 0), outcome) for number, outcome in enumerate(outcomes, 1)]

@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66\x61\x63\x65stream/v1/face.proto\x12\rfacestream.v1\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"G\n\x0b\x42oundingBox\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\"\xd5\x01\n\tLandmarks\x12&\n\x08left_eye\x18\x01 \x01(\x0b\x32\x14.facestream.v1.Point\x12\'\n\tright_eye\x18\x02 \x01(\x0b\x32\x14.facestream.v1.Point\x12\"\n\x04nose\x18\x03 \x01(\x0b\x32\x14.facestream.v1.Point\x12(\n\nmouth_left\x18\x04 \x01(\x0b\x32\x14.facestream.v1.Point\x12)\n\x0bmouth_right\x18\x05 \x01(\x0b\x32\x14.facestream.v1.Point\"\x96\x01\n\x07Quality\x12\r\n\x05score\x18\x01 \x01(\x02\x12\x13\n\x0bsize_pixels\x18\x02 \x01(\x02\x12\x11\n\tsharpness\x18\x03 \x01(\x02\x12\x13\n\x0byaw_degrees\x18\x04 \x01(\x02\x12\x15\n\rpitch_degrees\x18\x05 \x01(\x02\x12\x14\n\x0croll_degrees\x18\x06 \x01(\x02\x12\x12\n\nbrightness\x18\x07 \x01(\x02\"\xb9\x01\n\rIdentityMatch\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x10\n\x08\x64istance\x18\x03 \x01(\x02\x12\x11\n\tthreshold\x18\x04 \x01(\x02\x12\x13\n\x06margin\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x17\n\nconfidence\x18\x06 \x01(\x02H\x01\x88\x01\x01\x12\x13\n\x0bprovisional\x18\x07 \x01(\x08\x42\t\n\x07_marginB\r\n\x0b_confidence\"\x85\x01\n\rUnknownPerson\x12\x0f\n\x07unknown\x18\x01 \x01(\t\x12,\n\x06reason\x18\x02 \x01(\x0e\x32\x1c.facestream.v1.UnknownReason\x12\x15\n\x08\x64istance\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x11\n\tthreshold\x18\x04 \x01(\x02\x42\x0b\n\t_distance\";\n\tUndecided\x12.\n\x06reason\x18\x01 \x01(\x0e\x32\x1e.facestream.v1.UndecidedReason\"\xc6\x02\n\x04\x46\x61\x63\x65\x12\'\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x1a.facestream.v1.BoundingBox\x12+\n\tlandmarks\x18\x02 \x01(\x0b\x32\x18.facestream.v1.Landmarks\x12\x17\n\x0f\x64\x65tection_score\x18\x03 \x01(\x02\x12\'\n\x07quality\x18\x04 \x01(\x0b\x32\x16.facestream.v1.Quality\x12\r\n\x05track\x18\x05 \x01(\t\x12-\n\x05match\x18\x06 \x01(\x0b\x32\x1c.facestream.v1.IdentityMatchH\x00\x12/\n\x07unknown\x18\x07 \x01(\x0b\x32\x1c.facestream.v1.UnknownPersonH\x00\x12-\n\tundecided\x18\x08 \x01(\x0b\x32\x18.facestream.v1.UndecidedH\x00\x42\x08\n\x06\x61nswer*\x8b\x01\n\rUnknownReason\x12\x1e\n\x1aUNKNOWN_REASON_UNSPECIFIED\x10\x00\x12 \n\x1cUNKNOWN_REASON_GALLERY_EMPTY\x10\x01\x12\x1a\n\x16UNKNOWN_REASON_TOO_FAR\x10\x02\x12\x1c\n\x18UNKNOWN_REASON_AMBIGUOUS\x10\x03*~\n\x0fUndecidedReason\x12 \n\x1cUNDECIDED_REASON_UNSPECIFIED\x10\x00\x12 \n\x1cUNDECIDED_REASON_LOW_QUALITY\x10\x01\x12\'\n#UNDECIDED_REASON_MORE_FRAMES_NEEDED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66\x61\x63\x65stream/v1/face.proto\x12\rfacestream.v1\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"G\n\x0b\x42oundingBox\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\"\xd5\x01\n\tLandmarks\x12&\n\x08left_eye\x18\x01 \x01(\x0b\x32\x14.facestream.v1.Point\x12\'\n\tright_eye\x18\x02 \x01(\x0b\x32\x14.facestream.v1.Point\x12\"\n\x04nose\x18\x03 \x01(\x0b\x32\x14.facestream.v1.Point\x12(\n\nmouth_left\x18\x04 \x01(\x0b\x32\x14.facestream.v1.Point\x12)\n\x0bmouth_right\x18\x05 \x01(\x0b\x32\x14.facestream.v1.Point\"\xbd\x01\n\x07Quality\x12\r\n\x05score\x18\x01 \x01(\x02\x12\x13\n\x0bsize_pixels\x18\x02 \x01(\x02\x12\x16\n\tsharpness\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x0byaw_degrees\x18\x04 \x01(\x02\x12\x15\n\rpitch_degrees\x18\x05 \x01(\x02\x12\x14\n\x0croll_degrees\x18\x06 \x01(\x02\x12\x17\n\nbrightness\x18\x07 \x01(\x02H\x01\x88\x01\x01\x42\x0c\n\n_sharpnessB\r\n\x0b_brightness\"\xb9\x01\n\rIdentityMatch\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x10\n\x08\x64istance\x18\x03 \x01(\x02\x12\x11\n\tthreshold\x18\x04 \x01(\x02\x12\x13\n\x06margin\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x17\n\nconfidence\x18\x06 \x01(\x02H\x01\x88\x01\x01\x12\x13\n\x0bprovisional\x18\x07 \x01(\x08\x42\t\n\x07_marginB\r\n\x0b_confidence\"\x85\x01\n\rUnknownPerson\x12\x0f\n\x07unknown\x18\x01 \x01(\t\x12,\n\x06reason\x18\x02 \x01(\x0e\x32\x1c.facestream.v1.UnknownReason\x12\x15\n\x08\x64istance\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x11\n\tthreshold\x18\x04 \x01(\x02\x42\x0b\n\t_distance\";\n\tUndecided\x12.\n\x06reason\x18\x01 \x01(\x0e\x32\x1e.facestream.v1.UndecidedReason\"\xc6\x02\n\x04\x46\x61\x63\x65\x12\'\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x1a.facestream.v1.BoundingBox\x12+\n\tlandmarks\x18\x02 \x01(\x0b\x32\x18.facestream.v1.Landmarks\x12\x17\n\x0f\x64\x65tection_score\x18\x03 \x01(\x02\x12\'\n\x07quality\x18\x04 \x01(\x0b\x32\x16.facestream.v1.Quality\x12\r\n\x05track\x18\x05 \x01(\t\x12-\n\x05match\x18\x06 \x01(\x0b\x32\x1c.facestream.v1.IdentityMatchH\x00\x12/\n\x07unknown\x18\x07 \x01(\x0b\x32\x1c.facestream.v1.UnknownPersonH\x00\x12-\n\tundecided\x18\x08 \x01(\x0b\x32\x18.facestream.v1.UndecidedH\x00\x42\x08\n\x06\x61nswer*\x8b\x01\n\rUnknownReason\x12\x1e\n\x1aUNKNOWN_REASON_UNSPECIFIED\x10\x00\x12 \n\x1cUNKNOWN_REASON_GALLERY_EMPTY\x10\x01\x12\x1a\n\x16UNKNOWN_REASON_TOO_FAR\x10\x02\x12\x1c\n\x18UNKNOWN_REASON_AMBIGUOUS\x10\x03*~\n\x0fUndecidedReason\x12 \n\x1cUNDECIDED_REASON_UNSPECIFIED\x10\x00\x12 \n\x1cUNDECIDED_REASON_LOW_QUALITY\x10\x01\x12\'\n#UNDECIDED_REASON_MORE_FRAMES_NEEDED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'facestream.v1.face_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_UNKNOWNREASON']._serialized_start=1231
-  _globals['_UNKNOWNREASON']._serialized_end=1370
-  _globals['_UNDECIDEDREASON']._serialized_start=1372
-  _globals['_UNDECIDEDREASON']._serialized_end=1498
+  _globals['_UNKNOWNREASON']._serialized_start=1270
+  _globals['_UNKNOWNREASON']._serialized_end=1409
+  _globals['_UNDECIDEDREASON']._serialized_start=1411
+  _globals['_UNDECIDEDREASON']._serialized_end=1537
   _globals['_POINT']._serialized_start=43
   _globals['_POINT']._serialized_end=72
   _globals['_BOUNDINGBOX']._serialized_start=74
@@ -42,13 +42,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LANDMARKS']._serialized_start=148
   _globals['_LANDMARKS']._serialized_end=361
   _globals['_QUALITY']._serialized_start=364
-  _globals['_QUALITY']._serialized_end=514
-  _globals['_IDENTITYMATCH']._serialized_start=517
-  _globals['_IDENTITYMATCH']._serialized_end=702
-  _globals['_UNKNOWNPERSON']._serialized_start=705
-  _globals['_UNKNOWNPERSON']._serialized_end=838
-  _globals['_UNDECIDED']._serialized_start=840
-  _globals['_UNDECIDED']._serialized_end=899
-  _globals['_FACE']._serialized_start=902
-  _globals['_FACE']._serialized_end=1228
+  _globals['_QUALITY']._serialized_end=553
+  _globals['_IDENTITYMATCH']._serialized_start=556
+  _globals['_IDENTITYMATCH']._serialized_end=741
+  _globals['_UNKNOWNPERSON']._serialized_start=744
+  _globals['_UNKNOWNPERSON']._serialized_end=877
+  _globals['_UNDECIDED']._serialized_start=879
+  _globals['_UNDECIDED']._serialized_end=938
+  _globals['_FACE']._serialized_start=941
+  _globals['_FACE']._serialized_end=1267
 # @@protoc_insertion_point(module_scope)

@@ -200,7 +200,9 @@ class Quality(_message.Message):
     size_pixels: _builtins.float
     """Shorter side of the face's box in pixels."""
     sharpness: _builtins.float
-    """Standard deviation of the Laplacian of the aligned, grey crop, in grey levels; low is blurred."""
+    """Standard deviation of the Laplacian of the aligned, grey crop, in grey levels; low is blurred. Unset while the face
+    was not looked at closely, as some are in streams: it has no crop, and sharpness lowers no score.
+    """
     yaw_degrees: _builtins.float
     """Head turn in degrees, estimated from the landmarks: 0 is frontal, positive turns to the picture's right."""
     pitch_degrees: _builtins.float
@@ -208,23 +210,30 @@ class Quality(_message.Message):
     roll_degrees: _builtins.float
     """Head tilt in degrees in the picture plane, clockwise positive."""
     brightness: _builtins.float
-    """Mean grey level of the aligned crop, 0..255."""
+    """Mean grey level of the aligned crop, 0..255. Unset as `sharpness` is."""
     def __init__(
         self,
         *,
         score: _builtins.float = ...,
         size_pixels: _builtins.float = ...,
-        sharpness: _builtins.float = ...,
+        sharpness: _builtins.float | None = ...,
         yaw_degrees: _builtins.float = ...,
         pitch_degrees: _builtins.float = ...,
         roll_degrees: _builtins.float = ...,
-        brightness: _builtins.float = ...,
+        brightness: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_brightness", b"_brightness", "_sharpness", b"_sharpness", "brightness", b"brightness", "sharpness", b"sharpness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brightness", b"brightness", "pitch_degrees", b"pitch_degrees", "roll_degrees", b"roll_degrees", "score", b"score", "sharpness", b"sharpness", "size_pixels", b"size_pixels", "yaw_degrees", b"yaw_degrees"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brightness", b"_brightness", "_sharpness", b"_sharpness", "brightness", b"brightness", "pitch_degrees", b"pitch_degrees", "roll_degrees", b"roll_degrees", "score", b"score", "sharpness", b"sharpness", "size_pixels", b"size_pixels", "yaw_degrees", b"yaw_degrees"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__brightness: _TypeAlias = _typing.Literal["brightness"]  # noqa: Y015
+    _WhichOneofArgType__brightness: _TypeAlias = _typing.Literal["_brightness", b"_brightness"]  # noqa: Y015
+    _WhichOneofReturnType__sharpness: _TypeAlias = _typing.Literal["sharpness"]  # noqa: Y015
+    _WhichOneofArgType__sharpness: _TypeAlias = _typing.Literal["_sharpness", b"_sharpness"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__brightness) -> _WhichOneofReturnType__brightness | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sharpness) -> _WhichOneofReturnType__sharpness | None: ...
 
 Global___Quality: _TypeAlias = Quality  # noqa: Y015
 

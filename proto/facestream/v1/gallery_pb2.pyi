@@ -690,7 +690,7 @@ class FaceCandidates(_message.Message):
 
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchCandidate]:
-        """The nearest first."""
+        """The nearest first, also of a face that is left undecided."""
 
     def __init__(
         self,

@@ -37,7 +37,9 @@ class _DropReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DropReason
     DROP_REASON_TOO_OLD: _DropReason.ValueType  # 2
     """It was older than the age limit when its turn came."""
     DROP_REASON_DRAINING: _DropReason.ValueType  # 3
-    """The server is shutting down."""
+    """The server is shutting down. No server of this version says so: it answers what it has read, and what it has not
+    read when the stream ends is lost.
+    """
 
 class DropReason(_DropReason, metaclass=_DropReasonEnumTypeWrapper):
     """Why a frame was not worked on."""
@@ -49,7 +51,9 @@ DROP_REASON_SUPERSEDED: DropReason.ValueType  # 1
 DROP_REASON_TOO_OLD: DropReason.ValueType  # 2
 """It was older than the age limit when its turn came."""
 DROP_REASON_DRAINING: DropReason.ValueType  # 3
-"""The server is shutting down."""
+"""The server is shutting down. No server of this version says so: it answers what it has read, and what it has not
+read when the stream ends is lost.
+"""
 Global___DropReason: _TypeAlias = DropReason  # noqa: Y015
 
 @_typing.final
@@ -101,7 +105,9 @@ class CameraFrame(_message.Message):
     """Set by the client: greater than 0 and greater than that of every frame before it in this stream."""
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp:
-        """When the camera took the frame (wall clock). Given back unchanged; unset means when the server received it."""
+        """When the camera took the frame (wall clock), in 1970..2262. Given back unchanged; unset means when the server
+        received it. Any other time is an error of the frame.
+        """
 
     @_builtins.property
     def image(self) -> _image_pb2.Image:
@@ -414,7 +420,7 @@ class StreamRecognizeResponse(_message.Message):
     """The frame that is answered; 0 for messages that belong to no frame."""
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp:
-        """The frame's `captured_at`."""
+        """The frame's `captured_at`; when the server received the frame if it had none, or had one that is refused."""
 
     @_builtins.property
     def ready(self) -> Global___StreamReady:

@@ -174,6 +174,24 @@ def test_a_folder_of_folders_enrols_many_people(run: Admin, make_photos: MakePho
     assert [identity.display_name for identity in run.server.gallery.identities.values()] == ["bob", "Ada"]
 
 
+def test_people_who_cannot_be_enrolled_are_no_reason_to_leave_the_others_out(
+    run: Admin, make_photos: MakePhotos, tmp_path: Path
+) -> None:
+    make_photos("staff/Ada/1.jpg", "staff/Cyd/1.jpg", "staff/Dan/1.jpg")
+    unreadable = tmp_path / "staff" / "Bob" / "1.webp"
+    unreadable.parent.mkdir()
+    unreadable.write_bytes(b"RIFF1234WEBP and no picture")
+    run.server.gallery.fail = [None, None, grpc.StatusCode.INVALID_ARGUMENT]  # the list, Ada, then Cyd
+    code, out = run("person", "enrol-folder", tmp_path / "staff")
+    assert code == 4
+    assert "2 of 4 people could not be enrolled" in run.err
+    rows = [line.split(maxsplit=2) for line in out.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["Ada", "Bob", "Cyd", "Dan"]
+    assert "no picture that can be read" in rows[1][2]
+    assert "scripted" in rows[2][2]
+    assert [request.display_name for request in run.server.gallery.enrolments] == ["Ada", "Cyd", "Dan"]
+
+
 def test_a_folder_without_folders_is_an_error(run: Admin, pictures: Path) -> None:
     code, _ = run("person", "enrol-folder", pictures)
     assert code == 1

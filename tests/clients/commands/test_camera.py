@@ -87,6 +87,23 @@ def test_the_annotated_video_holds_the_recognised_frames(
     assert all(frame.to_ndarray(format="bgr24").std() > 10 for frame in frames)
 
 
+def test_what_was_seen_is_shown_also_when_the_video_cannot_be_completed(
+    threaded: FakeServer, make_clip: MakeClip, tmp_path: Path, capsys: Captured
+) -> None:
+    video = tmp_path / "annotated.mp4"
+
+    def in_the_way(message: recognition_pb2.CameraFrame) -> Step:
+        video.mkdir(exist_ok=True)
+        return ada_then_stranger(message)
+
+    threaded.recognition.script = in_the_way
+    assert watch(threaded, make_clip(frames=10), "--every-frame", "--save", video) == 1
+    captured = capsys.readouterr()
+    assert [line.split()[0] for line in captured.out.splitlines()] == ["person", "Ada", "(unknown)"]
+    assert "10 frames: 10 recognised" in captured.err
+    assert "annotated.mp4 cannot be written" in captured.err
+
+
 def test_frames_go_out_at_the_asked_size(threaded: FakeServer, make_clip: MakeClip) -> None:
     import cv2
     import numpy as np

@@ -3,7 +3,7 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from clients.errors import SourceError
 from clients.frames import Frame
 from clients.sources.network import NetworkCamera, without_password
+from clients.sources.packets import PacketCamera
 from tests.clients.conftest import MakeClip, grey_of
 from tests.clients.rtsp_camera import rtsp_camera
 
@@ -65,6 +66,18 @@ def test_nothing_at_the_address_is_an_error_at_once_and_no_password_is_shown() -
     assert "address" in error.value.hint
 
 
+@pytest.mark.parametrize("password", ["se/cret", "se#cret", "se?cret", "se[cret", "se]cret"])
+@pytest.mark.parametrize("opened", [NetworkCamera, PacketCamera])
+def test_a_password_that_makes_no_url_is_an_error_that_does_not_show_it(
+    opened: Callable[[str], object], password: str
+) -> None:
+    with pytest.raises(SourceError) as error:
+        opened(f"rtsp://viewer:{password}@127.0.0.1:1/live")
+    assert "cret" not in error.value.message
+    assert "viewer@127.0.0.1:1/live cannot be opened" in error.value.message
+    assert "%2F" in error.value.hint
+
+
 def test_a_camera_that_does_not_answer_is_an_error_after_the_time_for_it() -> None:
     with rtsp_camera(silent=True) as camera, pytest.raises(SourceError, match="cannot be opened"):
         NetworkCamera(camera.url, open_timeout_s=0.3, read_timeout_s=0.3)
@@ -111,6 +124,17 @@ def test_a_page_that_is_no_video_is_an_error(web: str, tmp_path: Path) -> None:
         ("rtsp://u:p@h:554/a?token=t", "rtsp://u@h:554/a"),
         ("rtsp://h/a", "rtsp://h/a"),
         ("rtsp://u:p@q@h/a", "rtsp://u@h/a"),
+        ("rtsp://u:p/q@h/a", "rtsp://u@h/a"),
+        ("rtsp://u:p#q@h/a", "rtsp://u@h/a"),
+        ("rtsp://u:p?q@h/a", "rtsp://u@h/a"),
+        ("rtsp://u:p[q@h/a", "rtsp://u@h/a"),
+        ("rtsp://u:p]q:r@h:554/a", "rtsp://u@h:554/a"),
+        ("rtsp://:p@h/a", "rtsp://h/a"),
+        ("rtsp://u@h/a", "rtsp://u@h/a"),
+        ("rtsp://u:p?q@h/a?token=t", "rtsp://u@h/a"),
+        ("rtsp://h/a?token=t@x", "rtsp://h/a"),
+        ("rtsp://[::1]:554/a", "rtsp://[::1]:554/a"),
+        ("rtsp://u:p@[::1]:554/a", "rtsp://u@[::1]:554/a"),
         ("http://h/a#x\x1b[2J", "http://h/a"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -104,6 +105,37 @@ def test_with_b_frames_packets_are_stamped_so_that_time_goes_on_evenly_in_the_or
     packets = sorted(PacketFile(path, clock=clock), key=lambda packet: packet.stamp.position_ns)
     taken = [packet.stamp.captured_at_ns for packet in packets]
     assert [after - before for before, after in pairwise(taken)] == pytest.approx([40_000_000] * 13, abs=2e6)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_what_a_decoder_holds_back_is_known_also_where_the_rate_varies(
+    tmp_path: Path, codec: PacketCodec, suffix: str
+) -> None:
+    shown_ms = [10 * number if number < 6 else 60 + 400 * (number - 6) for number in range(14)]
+    decoded_ms = [0, 10, *(ms + 20 for ms in shown_ms)]
+    path = tmp_path / f"clip.{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream({"h264": "libx264", "hevc": "libx265"}[codec], rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        if codec == "hevc":
+            stream.options = {"x265-params": "log-level=none"}
+        container.start_encoding()
+        for number, each in enumerate(encoded(14, codec=codec, b_frames=3)):
+            packet = av.Packet(each.data)
+            packet.pts, packet.dts, packet.time_base = shown_ms[each.shown] + 20, decoded_ms[number], Fraction(1, 1000)
+            packet.is_keyframe, packet.stream = each.key, stream
+            container.mux(packet)
+    source = PacketFile(path)
+    assert source.held_back == late(list(source)) == 2
+    source.close()
+
+
+def late(packets: list[PacketFrame]) -> int:
+    """How many packets after the first a decoder takes until it shows a picture."""
+    decoder = av.CodecContext.create(packets[0].codec, "r")
+    decoder.thread_count = 1
+    return next(number for number, each in enumerate(packets) if decoder.decode(av.Packet(each.data)))
 
 
 def test_without_b_frames_nothing_is_held_back(tmp_path: Path) -> None:

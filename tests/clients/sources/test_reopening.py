@@ -44,6 +44,13 @@ def test_a_camera_that_breaks_off_is_opened_again_and_numbers_go_on(caplog: pyte
     assert "the cable is gone; it is opened again" in caplog.text
 
 
+def test_frames_that_the_source_left_out_are_counted_too() -> None:
+    source = Reopening(breaking(1, 4, 7), backoff=quick())
+    sequences = [each.stamp.sequence for each in islice(source, 7)]
+    source.close()
+    assert sequences == [1, 4, 7, 8, 11, 14, 15]
+
+
 def test_the_first_opening_is_not_repeated() -> None:
     attempts = []
 

@@ -23,7 +23,7 @@ def test_every_number_of_a_face_is_read() -> None:
     assert isinstance(match, Match)
     assert (match.display_name, match.distance) == ("Ada", 0.25)
     assert match.margin == pytest.approx(0.4)
-    assert match.confidence is None
+    assert (match.confidence, match.provisional) == (None, False)
 
 
 def test_an_absent_margin_is_none_and_a_margin_of_zero_is_zero() -> None:
@@ -32,6 +32,16 @@ def test_an_absent_margin_is_none_and_a_margin_of_zero_is_zero() -> None:
     assert read_face(message).answer.margin == 0
     message.match.ClearField("margin")
     assert read_face(message).answer.margin is None
+
+
+def test_light_and_sharpness_that_the_server_did_not_measure_are_none() -> None:
+    message = found_face()
+    quality = read_face(message).quality
+    assert (quality.sharpness, quality.brightness) == (20, 120)
+    message.quality.ClearField("sharpness")
+    message.quality.ClearField("brightness")
+    quality = read_face(message).quality
+    assert (quality.sharpness, quality.brightness) == (None, None)
 
 
 def test_strangers_and_doubts_are_read() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import resource
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +171,32 @@ def test_closing_ends_the_process_and_frees_what_it_held(started):
     decoder.close()
     assert not Path(f"/proc/{decoder.pid}").exists()
     assert len(list(Path("/proc/self/fd").iterdir())) == files
+
+
+def open_files():
+    return sorted(int(path.name) for path in Path("/proc/self/fd").iterdir() if path.exists())
+
+
+@contextmanager
+def room_for(count):
+    """Lets this process open so many files more."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = set(open_files())
+    free = itertools.islice((number for number in itertools.count() if number not in taken), count, None)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(free), limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@LINUX
+@pytest.mark.parametrize("files", range(7))
+def test_without_room_for_its_files_no_decoder_starts_and_none_of_them_stays_open(started, files):
+    before = open_files()
+    with room_for(files), pytest.raises(VideoDecoderError, match=r"no video decoder can be started: .*open files"):
+        started()
+    assert open_files() == before
 
 
 @LINUX

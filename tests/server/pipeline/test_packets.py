@@ -106,6 +106,14 @@ def test_pictures_that_are_held_back_come_with_later_packets_and_at_the_end():
     assert camera.decoders[0].closed
 
 
+def test_pictures_that_are_held_back_come_also_where_the_client_left_a_group_out():
+    camera = Camera(delay=2)
+    packets = [(1, KEY), (2, DELTA), (3, DELTA), (60, KEY), (61, DELTA), (62, DELTA)]
+    answers = [camera.send(number, data) for number, data in packets]
+    assert answers == [[], [], [(1, KEY)], [(2, DELTA)], [(3, DELTA)], [(60, KEY)]]
+    assert seen(camera.sequence.finish()) == [(61, DELTA), (62, DELTA)]
+
+
 def test_pictures_from_before_a_damaged_packet_are_given_out_beside_its_error():
     camera = Camera(delay=1)
     camera.send(1, KEY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.domain import GalleryName, Match, Unknown, UnknownReason
+from server.domain import GalleryName, Match, Undecided, UndecidedReason, Unknown, UnknownReason
 from server.pipeline.search import search_image
 from tests.painted import PaintedFace, between, image, person
 from tests.server.pipeline.parts import FAR, GALLERY, photo, request
@@ -47,6 +47,14 @@ def test_the_answer_is_the_one_that_recognition_gives_even_when_one_person_is_li
     assert (answer.identity, answer.threshold) == (recognised.identity, recognised.threshold)
     assert answer.margin == pytest.approx(recognised.margin, abs=0.01)
     assert found.threshold == answer.threshold
+
+
+def test_a_face_that_recognition_leaves_undecided_is_left_undecided_and_has_its_list(recogniser, people):
+    tiny = PaintedFace(person(1), side=12)
+    found = found_in(recogniser, tiny)
+    recognised = recogniser.recognise(image(tiny), GALLERY, far=FAR).recognised[0].answer
+    assert found.answers == (recognised,) == (Undecided(UndecidedReason.LOW_QUALITY),)
+    assert len(found.candidates[0]) == 3
 
 
 def test_every_face_has_its_own_list(recogniser, people):

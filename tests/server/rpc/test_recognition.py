@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
@@ -126,6 +128,54 @@ async def test_every_face_of_a_picture_is_embedded(stub, loaded, mirrored):
     assert [len(face.embedding) for face in answer.faces] == [DIMENSION] * 2
     assert [max(range(DIMENSION), key=list(face.embedding).__getitem__) for face in answer.faces] == [1, 2]
     assert answer.faces[0].face.WhichOneof("answer") is None
+
+
+STILLS = [
+    lambda stub: stub.Recognize(recognition_pb2.RecognizeRequest(image=picture(person(1)))),
+    lambda stub: stub.Embed(recognition_pb2.EmbedRequest(image=picture(person(1)))),
+    lambda stub: stub.Verify(recognition_pb2.VerifyRequest(first=picture(person(1)), second=picture(person(1)))),
+]
+
+
+@pytest.mark.parametrize("still", STILLS, ids=["Recognize", "Embed", "Verify"])
+async def test_still_images_take_turns_with_the_cameras_and_count_together_as_one_of_them(stub, share, ada, still):
+    async def camera():
+        async with share.permits.held("camera"):
+            return sum(call.done() for call in archive)
+
+    async with AsyncExitStack() as permits:
+        for session in ("a", "b", "c"):
+            await permits.enter_async_context(share.permits.held(session))
+        archive = [asyncio.ensure_future(still(stub)) for _ in range(20)]
+        done, _ = await asyncio.wait(archive, timeout=0.3)
+        assert not done
+        finished_before_it = asyncio.create_task(camera())
+        await asyncio.sleep(0)
+    assert await finished_before_it < 10
+    await asyncio.gather(*archive)
+
+
+async def test_a_still_image_that_nobody_waits_for_any_more_keeps_its_permit_until_its_thread_is_free(
+    stub, share, executor, ada
+):
+    async def camera(session):
+        async with share.permits.held(session):
+            began.append(session)
+            await asyncio.sleep(60)
+
+    began, free = [], threading.Event()
+    busy = [executor.submit(free.wait, 60) for _ in range(4)]
+    call = stub.Recognize(recognition_pb2.RecognizeRequest(image=picture(person(1))))
+    await asyncio.sleep(0.2)
+    call.cancel()
+    cameras = [asyncio.create_task(camera(session)) for session in ("a", "b", "c")]
+    await asyncio.sleep(0.2)
+    assert began == ["a", "b"]
+    free.set()
+    await until(lambda: began == ["a", "b", "c"])
+    assert all(future.done() for future in busy)
+    for task in cameras:
+        task.cancel()
 
 
 async def test_a_packet_of_video_outside_a_stream_is_refused(stub):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import grpc
 import pytest
 from facestream.v1 import image_pb2, sighting_pb2, sighting_pb2_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -37,8 +38,8 @@ def draining():
 
 
 @pytest.fixture
-async def stub(loaded, galleries, sightings, executor, metrics, draining):
-    servicer = SightingServicer(
+def servicer(loaded, galleries, sightings, executor, draining):
+    return SightingServicer(
         sightings=sightings,
         galleries=galleries,
         recogniser=recogniser_of(loaded, galleries),
@@ -46,6 +47,10 @@ async def stub(loaded, galleries, sightings, executor, metrics, draining):
         target_far=FAR,
         draining=draining,
     )
+
+
+@pytest.fixture
+async def stub(servicer, metrics):
     async with served(
         lambda server: sighting_pb2_grpc.add_SightingServiceServicer_to_server(servicer, server), metrics
     ) as channel:
@@ -200,3 +205,38 @@ async def test_a_watch_ends_when_the_server_drains(stub, draining):
     draining.set()
     refused = await refused_by(call.read())
     assert (refused.code, refused.reason) == ("UNAVAILABLE", "SERVER_DRAINING")
+
+
+async def test_a_watcher_that_leaves_leaves_nothing_that_waits(stub):
+    call = stub.WatchSightings(sighting_pb2.WatchSightingsRequest())
+    await told(call, 1)
+    assert len(waits()) == 2
+    call.cancel()
+    await until(lambda: waits() == [])
+
+
+class GoneContext:
+    """The call of a client that has gone."""
+
+    async def write(self, message):
+        raise grpc.aio.UsageError("RPC already finished.")
+
+
+async def test_a_watcher_that_has_gone_is_no_error_of_the_server(servicer, caplog):
+    caplog.set_level("INFO")
+    await servicer.WatchSightings(sighting_pb2.WatchSightingsRequest(), GoneContext())
+    assert "watcher gone" in caplog.text
+    assert waits() == []
+
+
+def waits():
+    """Tasks that wait for news or for the server to stop."""
+    return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "Event.wait"]
+
+
+async def until(condition):
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it never came")

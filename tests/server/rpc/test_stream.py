@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 from facestream.v1 import image_pb2, recognition_pb2
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2, error_details_pb2
 
 from server.domain import Codec, Faces
@@ -239,6 +240,37 @@ async def test_a_bad_image_is_an_error_of_its_frame():
     _, answer = await Camera(recognise).run(config(), frame(1))
     assert answer.error.code == code_pb2.INVALID_ARGUMENT
     assert answer.error.message == "the jpeg is cut off"
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        Timestamp(seconds=-1),
+        Timestamp(seconds=10**12),
+        Timestamp(seconds=9_223_372_037),
+        Timestamp(nanos=-1),
+        Timestamp(seconds=5, nanos=10**9),
+    ],
+)
+async def test_a_time_that_is_none_is_an_error_of_its_frame_and_is_not_given_back(impossible):
+    camera = Camera()
+    message = frame(1)
+    message.frame.captured_at.CopyFrom(impossible)
+    await camera.run(config(), message, frame(2))
+    assert camera.kinds() == [(0, "ready"), (1, "error"), (2, "result")]
+    error, info = camera.answers[1].error, error_details_pb2.ErrorInfo()
+    assert error.details[0].Unpack(info)
+    assert (error.code, info.reason) == (code_pb2.INVALID_ARGUMENT, "TIME_INVALID")
+    assert camera.answers[1].captured_at == Timestamp(seconds=123, nanos=456)
+
+
+async def test_the_last_time_that_can_be_kept_is_one():
+    camera = Camera()
+    message = frame(1)
+    message.frame.captured_at.CopyFrom(Timestamp(seconds=9_223_372_034, nanos=999_999_999))
+    _, answer = await camera.run(config(), message)
+    assert answer.captured_at == message.frame.captured_at
+    assert camera.session.tickets == [9_223_372_034_999_999_999]
 
 
 async def test_a_fault_of_the_server_is_an_error_of_its_frame_that_tells_no_details():
@@ -751,6 +783,21 @@ async def test_the_decoder_is_closed_however_the_stream_ends(last):
     with suppress(InvalidInputError):
         await camera.stream.run(camera.requests())
     assert decoder.closed
+
+
+async def test_a_stream_that_is_cancelled_waits_for_no_message_any_more():
+    def reads():
+        return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "CameraStream._next"]
+
+    camera = Camera()
+    await camera.send(config(), frame(1))
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await until(lambda: len(camera.answers) == 2)
+    assert len(reads()) == 1
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    await until(lambda: reads() == [])
 
 
 async def test_the_decoder_is_closed_when_the_call_is_cancelled():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from facestream.v1 import face_pb2, gallery_pb2, image_pb2, recognition_pb2
@@ -121,6 +123,13 @@ def test_a_quality_keeps_every_number():
     assert wire.quality_message(QUALITY) == face_pb2.Quality(
         score=0.5, size_pixels=80, sharpness=12, yaw_degrees=-10, pitch_degrees=5, roll_degrees=2, brightness=99
     )
+
+
+def test_light_and_sharpness_that_nobody_measured_are_not_told():
+    glance = wire.quality_message(replace(QUALITY, sharpness=None, brightness=None))
+    assert not glance.HasField("sharpness")
+    assert not glance.HasField("brightness")
+    assert wire.quality_message(replace(QUALITY, sharpness=0.0, brightness=0.0)).HasField("brightness")
 
 
 def answered(answer):

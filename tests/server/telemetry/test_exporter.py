@@ -13,8 +13,8 @@ from server.telemetry.exporter import exported
 from server.telemetry.metrics import Metrics
 
 
-def page(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+def page(port, host="127.0.0.1"):
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as answer:
         return answer.read().decode()
 
 
@@ -25,6 +25,12 @@ def test_metrics_are_shown_until_the_end():
         assert 'facestream_frames_total{outcome="result"} 3.0' in page(port).splitlines()
     with pytest.raises(urllib.error.URLError):
         page(port)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="IPv6")
+def test_an_address_of_ipv6_stands_in_brackets():
+    with exported("[::1]:0", Metrics.registered().registry) as port:
+        assert "facestream_streams" in page(port, "[::1]")
 
 
 def test_a_port_that_is_taken_is_refused_by_its_flag():

@@ -109,6 +109,7 @@ def test_before_any_look_light_and_sharpness_lower_no_score():
     (glance,) = at_a_glance(faces, QualityScale())
     (best,) = assess(faces, sharp_crop()[None], QualityScale())
     assert glance.score == best.score == pytest.approx((48 - 16) / (80 - 16))
+    assert (glance.sharpness, glance.brightness) == (None, None)
 
 
 def test_a_glance_at_a_face_that_turned_and_shrank_since_its_look_scores_lower():
