@@ -51,7 +51,8 @@ def make_trial(
         raise DatasetError(
             "NO_PROBES", f"none of the {len(probes.identities)} people of the probes is among those who are enrolled"
         )
-    twice = set(enrolled.paths) & set(chosen.paths)
+    files = {path.resolve() for path in enrolled.paths}  # one file may be spelled in several ways
+    twice = [path for path in chosen.paths if path.resolve() in files]
     if twice:
         raise DatasetError("PROBE_ENROLLED", f"{min(twice)} is enrolled and a probe as well; split the crops first")
     both = set(strangers.identities if strangers else ()) & set(number)

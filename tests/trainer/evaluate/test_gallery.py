@@ -45,6 +45,11 @@ def test_a_probe_that_is_enrolled_itself_is_refused():
         trial(catalog("g", ann=2), catalog("g", ann=1))
 
 
+def test_a_probe_that_is_enrolled_under_another_spelling_of_its_path_is_refused():
+    with pytest.raises(DatasetError, match=r"g/ann/0\.png is enrolled and a probe"):
+        trial(catalog("g", ann=2), catalog(Path("g").absolute(), ann=1))
+
+
 def test_a_stranger_who_is_enrolled_is_refused():
     with pytest.raises(DatasetError, match="'bo' is enrolled and thus no stranger"):
         trial(catalog("g", ann=2, bo=1), catalog("p", ann=1), catalog("s", bo=1))
