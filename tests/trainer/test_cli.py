@@ -10,7 +10,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from server.inference.engines.builder import TensorRtBuilder
+from server.inference.engines.library import find_library
+from server.inference.engines.manager import EngineManager
+from server.inference.engines.profiles import Workload
+from server.inference.engines.store import EngineStore
 from server.inference.manifest import load_manifest
+from server.inference.precision import Precision
 from tests.server_process import MODELS
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import app
@@ -198,6 +204,10 @@ def test_an_export_builds_engines_too_when_asked(trained, faces, pairs, tmp_path
     (engine,) = (tmp_path / "engines").glob("*.engine")
     assert engine.stat().st_size > 100_000
     assert library.__version__ in engine.read_bytes()[:2000].decode(errors="replace")
+    # Which engine is a server's for its settings is for the server's own manager to say.
+    server = EngineManager(TensorRtBuilder(find_library()), EngineStore(tmp_path / "engines"), Workload())
+    manifest = load_manifest(tmp_path / "models" / "tiny" / "1")
+    assert server.find(server.key(manifest, Precision.FLOAT16, "sm86")) is not None
 
 
 def test_worse_pictures_get_a_table_and_a_picture_of_their_own(trained, faces, pairs, tmp_path):

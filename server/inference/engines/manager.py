@@ -165,7 +165,8 @@ def converted(manifest: Manifest, weights: bytes, precision: Precision, calibrat
                 raise InvalidInputError(
                     "CALIBRATION_MISSING",
                     f"an int8 engine of {manifest.model} needs crops to measure ranges on: build it with "
-                    f"`facestream-models engine build {manifest.model} --precision int8 --calibration FOLDER`",
+                    f"`facestream-models engine build {manifest.model} --precision int8 --calibration FOLDER`, with "
+                    "the --detect-side and --max-batch of the server if it has its own",
                 )
             return to_int8(weights, manifest.input.tensor, calibration)
         case Precision.BFLOAT16:
