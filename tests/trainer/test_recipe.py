@@ -122,6 +122,7 @@ def test_faces_may_be_imagined_where_no_label_is_looked_at():
         (imagining(own=1.0), "mixed 0 and own 0"),
         (imagining(shown="original"), "shown changed"),
         (imagining() | {"compatible": None}, "mixed 0 and own 0"),
+        (imagining() | {"warm_start": {"steps": 5}}, "warm_start.steps to 0"),
         ({"network": {"name": "nns2"}, "averaging": 1.0}, "averaging"),
     ],
 )
