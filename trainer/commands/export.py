@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -66,17 +67,16 @@ def export(  # noqa: PLR0913 one parameter an option
     if not name or not version:
         raise typer.BadParameter(f"{model!r} is not NAME/VERSION", param_hint="--model")
     recipe, architecture, network = open_checkpoint(checkpoint)
+    card = Card(  # before the work, for what it refuses
+        *(name, version, licence, attribution),
+        source=f"facestream-train, {recipe.network.name}, recipe {fingerprint(recipe)[:12]}",
+    )
     listed = read_pairs(pairs, crops)
     height, width = architecture.height, architecture.width
     embeddings = embed_files(listed.images, of_network(network, architecture.pixels), height=height, width=width)
     judged = judge_pairs(embeddings, listed, FARS)
     require_points(judged)
-    card = Card(
-        *(name, version, licence, attribution),
-        source=f"facestream-train, {recipe.network.name}, recipe {fingerprint(recipe)[:12]}",
-        points=judged.points,
-        fitted_on=f"{len(listed)} pairs of {pairs.name}",
-    )
+    card = replace(card, points=judged.points, fitted_on=f"{len(listed)} pairs of {pairs.name}")
     images = np.stack([read_crop(path, height=height, width=width) for path in listed.images[:PARITY_CROPS]])
     target, cosine = export_folder(network, architecture, models=models, card=card, crops=images, weights=weights)
     typer.echo(f"{target}: smallest cosine to the trained network {cosine:.6f} on {len(images)} crops")
