@@ -142,6 +142,14 @@ def test_a_finished_run_is_not_overwritten_but_can_be_resumed(trained, faces):
     assert "steps done after 4 steps" in resumed.output
 
 
+@pytest.mark.parametrize("option", ["--recipe", "--network", "--steps", "--weights"])
+def test_what_a_resumed_run_has_of_its_own_is_wrong_usage(trained, faces, option):
+    value = {"--recipe": "small", "--network": "nn4", "--steps": 8, "--weights": trained / "best.ckpt"}[option]
+    answer = run("train", faces, trained, "--resume", "--device", "cpu", option, value)
+    assert answer.exit_code == 2
+    assert option in answer.output
+
+
 def test_a_run_begins_with_another_runs_weights(trained, faces, tmp_path):
     recipe = json.loads((trained / "recipe.json").read_text()) | {"steps": 1, "seed": 5}
     recipe["optimiser"]["learning_rate"] = 1e-12
@@ -278,6 +286,13 @@ def test_people_are_identified_in_the_gallery_of_another_model(trained, split):
     assert "names them" in answer.output
 
 
+@pytest.mark.parametrize("far", [0, 1, -0.5])
+def test_a_share_of_strangers_that_is_none_is_wrong_usage(trained, split, far):
+    answer = run("identify", trained / "best.ckpt", split / "gallery.csv", split / "probes.csv", "--far", far)
+    assert answer.exit_code == 2
+    assert "--far" in answer.output
+
+
 def test_strangers_who_are_enrolled_are_refused(trained, split):
     answer = run(
         *("identify", trained / "best.ckpt", split / "gallery.csv", split / "probes.csv"),
@@ -321,6 +336,14 @@ def test_a_model_name_without_a_version_is_wrong_usage(trained, faces, pairs, tm
     )
     assert answer.exit_code == 2
     assert "NAME/VERSION" in answer.output
+
+
+def test_a_model_name_that_no_manifest_can_hold_is_refused_before_any_work(trained, tmp_path):
+    answer = run(
+        *("export", trained / "best.ckpt", tmp_path / "models", "--crops", tmp_path, "--pairs", tmp_path / "none.csv"),
+        *("--model", "a model/1", "--licence", "x", "--attribution", "y"),
+    )
+    assert answer.exception.reason == "MODEL_CARD_INVALID"
 
 
 def test_a_missing_photograph_in_the_pairs_is_refused(trained, faces, tmp_path):

@@ -60,6 +60,8 @@ def test_settings_that_are_not_named_have_their_defaults():
         ('{"network": {"name": "nn4"}, "steps": "many"}', "steps"),
         ('{"network": {"name": "nn4"}, "steps": 0}', "steps"),
         ('{"network": {"name": "nn4"}, "batch": {"faces": 1}}', "batch.*2 faces"),
+        ('{"network": {"name": "nn4"}, "augmentation": {"side": [80, 28]}}', "augmentation.*side"),
+        ('{"network": {"name": "nn4"}, "collapse": {"patience": 0}}', "collapse.*patience"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_place(text, message):
