@@ -17,7 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from server.domain import DETECT_SIDE, MAX_BATCH
+from server.defaults import DETECT_SIDE, MAX_BATCH
 from server.errors import InvalidInputError
 
 _ENV_PREFIX = "FACESTREAM_"

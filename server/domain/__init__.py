@@ -8,24 +8,13 @@ after its EXIF orientation, x to the right and y down. Distances are squared L2 
 from server.domain.answers import Answer, Match, TrackReport, Undecided, UndecidedReason, Unknown, UnknownReason
 from server.domain.faces import BestCrop, Embedding, Embeddings, Faces, Look, Quality
 from server.domain.images import Codec, EncodedImage, Image
-from server.domain.models import (
-    DETECT_SIDE,
-    MAX_BATCH,
-    AlignmentTemplate,
-    Calibration,
-    ColourOrder,
-    Decoding,
-    OperatingPoint,
-    PixelSpec,
-)
+from server.domain.models import AlignmentTemplate, Calibration, ColourOrder, Decoding, OperatingPoint, PixelSpec
 from server.domain.names import GalleryName, IdentityName, OperationName, SightingName, UnknownName
 
 __all__ = [
     "Codec",
     "EncodedImage",
     "Image",
-    "DETECT_SIDE",
-    "MAX_BATCH",
     "AlignmentTemplate",
     "Calibration",
     "ColourOrder",

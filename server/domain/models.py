@@ -5,12 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-MAX_BATCH = 32
-"""Images that one network runs together at most, unless it is said otherwise: by a server, and in engines for one."""
-
-DETECT_SIDE = 640
-"""Longer side to which frames shrink for detection unless it is said otherwise, pixels; of engines as well."""
-
 
 class ColourOrder(Enum):
     """Order of the three channels that a network wants."""

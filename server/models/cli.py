@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from server.domain import DETECT_SIDE
+from server.defaults import DETECT_SIDE
 from server.errors import FacestreamError, NotFoundError
 from server.inference.cores import share_out
 from server.inference.load import Runtime

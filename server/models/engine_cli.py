@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from server.domain import DETECT_SIDE, MAX_BATCH
+from server.defaults import DETECT_SIDE, MAX_BATCH
 from server.errors import ConflictError, FacestreamError
 from server.inference.precision import Precision
 from server.models.folders import folder_named, installed

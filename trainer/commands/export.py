@@ -12,7 +12,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from server.domain import MAX_BATCH
+from server.defaults import MAX_BATCH
 from server.inference.precision import Precision
 from trainer.commands.evaluate import FARS
 from trainer.data.crops import read_crop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from server.domain import DETECT_SIDE, MAX_BATCH
+from server.defaults import DETECT_SIDE, MAX_BATCH
 from server.inference.parts import Input
 
 Shape = tuple[int, int, int, int]
