@@ -334,8 +334,7 @@ class GpuWorker:
         call.answers[flight.piece[0]] = answer
         call.rows_back += flight.piece[1] - flight.piece[0]
         if call.rows_back == len(call.batch) and not call.future.done():
-            parts = [call.answers[first] for first in sorted(call.answers)]
-            call.future.set_result(parts[0] if len(parts) == 1 else _joined(parts))
+            _answer(call)
 
     def _land_all(self) -> None:
         while self._flights:
@@ -387,6 +386,17 @@ class GpuWorker:
         for flight in self._flights:
             _fail(flight.call, _lost(error.message))
         self._flights.clear()
+
+
+def _answer(call: _Call) -> None:
+    """Puts the pieces together, which takes memory of the host that may not be there."""
+    parts = [call.answers[first] for first in sorted(call.answers)]
+    try:
+        whole = parts[0] if len(parts) == 1 else _joined(parts)
+    except BaseException as error:  # noqa: BLE001 - as in `_go_on`
+        _fail(call, error)
+    else:
+        call.future.set_result(whole)
 
 
 def _fail(call: _Call, error: BaseException) -> None:
