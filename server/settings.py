@@ -17,6 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from server.defaults import DETECT_SIDE, MAX_BATCH
 from server.errors import InvalidInputError
 
 _ENV_PREFIX = "FACESTREAM_"
@@ -96,12 +97,12 @@ class Settings(BaseSettings):
     workers: int = Field(
         1, ge=1, le=64, description="processes that share the port and the galleries, when one is the limit"
     )
-    max_batch: int = Field(32, ge=1, le=256, description="images that one network runs together at most")
+    max_batch: int = Field(MAX_BATCH, ge=1, le=256, description="images that one network runs together at most")
     max_queue_delay_ms: float = Field(
         0, ge=0, le=1000, description="how long an idle network waits for its batch to fill up; of use on GPUs"
     )
     detect_side: int = Field(
-        640, ge=64, le=4096, description="longer side to which frames shrink for detection, pixels"
+        DETECT_SIDE, ge=64, le=4096, description="longer side to which frames shrink for detection, pixels"
     )
     target_far: float = Field(
         0.001, gt=0, le=0.1, description="false accept rate of one face against the whole gallery"

@@ -171,6 +171,8 @@ class Recipe:
             )
         if self.imagination.active and self.compatible is not None and self.compatible.shown is Shown.ORIGINAL:
             raise ValueError("the older model must see imagined faces: imagination needs compatible.shown changed")
+        if self.imagination.active and self.warm_start.steps:
+            raise ValueError("imagined faces are nobody's, and a warm start looks at labels: set warm_start.steps to 0")
 
 
 def paper(network: str = "nn2") -> Recipe:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from server.defaults import DETECT_SIDE
 from server.errors import FacestreamError, NotFoundError
 from server.inference.cores import share_out
 from server.inference.load import Runtime
@@ -43,7 +44,6 @@ RuntimeOption = Annotated[
 ]
 
 DEFAULT_DIR = Path("models")
-DETECT_SIDE = 640
 
 
 app.add_typer(engine_cli.app, name="engine")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server.defaults import DETECT_SIDE, MAX_BATCH
 from server.errors import ConflictError, FacestreamError
 from server.inference.precision import Precision
 from server.models.folders import folder_named, installed
@@ -56,8 +57,16 @@ def build(  # noqa: PLR0913 - an option each
     target: Annotated[
         str, typer.Option(metavar="SM", help="GPU architecture, such as sm86 or sm80+; this machine's GPU when empty.")
     ] = "",
-    detect_side: Annotated[int, typer.Option(min=64, max=4096, help="Longer side of frames, as the server's.")] = 640,
-    max_batch: Annotated[int, typer.Option(min=1, max=256, help="Crops in one batch at most.")] = 64,
+    detect_side: Annotated[
+        int,
+        typer.Option(min=64, max=4096, envvar="FACESTREAM_DETECT_SIDE", help="Longer side of frames, as the server's."),
+    ] = DETECT_SIDE,
+    max_batch: Annotated[
+        int,
+        typer.Option(
+            min=1, max=256, envvar="FACESTREAM_MAX_BATCH", help="Crops in one batch at most, as the server's."
+        ),
+    ] = MAX_BATCH,
     calibration: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Aligned crops to measure ranges on, for int8.")
     ] = None,
@@ -70,7 +79,8 @@ def build(  # noqa: PLR0913 - an option each
 ) -> None:
     """Builds engines of all installed models, or of those named; what is there already is kept.
 
-    Without a GPU, TensorRT-RTX builds for `--target`, or portably for compute capability 8.0 and later.
+    Without a GPU, TensorRT-RTX builds for `--target`, or portably for compute capability 8.0 and later. A server finds
+    engines of its own GPU, --detect-side and --max-batch alone.
 
     Example: facestream-models engine build sface --precision f16
     """
@@ -78,7 +88,8 @@ def build(  # noqa: PLR0913 - an option each
     from server.inference.engines.library import find_library
     from server.inference.engines.profiles import workload_for
     from server.inference.engines.store import EngineStore
-    from server.models.engines import Order, build_engine, own_architecture
+    from server.inference.gpu.runtime import own_architecture
+    from server.models.engines import Order, build_engine
 
     builder = TensorRtBuilder(find_library())
     store = EngineStore(engines_dir)

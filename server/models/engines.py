@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from server.errors import ConflictError, InvalidInputError, ModelError
+from server.errors import InvalidInputError, ModelError
 from server.inference.backend import Tensor
 from server.inference.engines.builder import EngineBuilder, Progress
 from server.inference.engines.manager import Engine, EngineManager
@@ -192,21 +192,6 @@ def clean_engines(store: EngineStore, builder: EngineBuilder | None, *, everythi
     for one in gone:
         one.path.unlink(missing_ok=True)
     return gone
-
-
-def own_architecture() -> str | None:
-    """The architecture of this machine's GPU; None when there is none that can be used."""
-    from server.inference.engines.library import find_library
-    from server.inference.gpu.open import open_gpu
-    from server.inference.gpu.worker import GpuWorker
-
-    library = find_library()
-    try:
-        worker = GpuWorker(lambda: open_gpu(library))
-    except ConflictError:
-        return None
-    worker.close()
-    return worker.architecture
 
 
 def _listed(path: Path, store: EngineStore, builder: EngineBuilder | None) -> Listed:

@@ -45,6 +45,11 @@ def _makes_batches(worker: GpuWorker) -> bool:
     return verdict.passed
 
 
+def _precision_of(role: Role, asked: Precision) -> Precision:
+    """What a model's engine computes in: int8 is for embedders alone."""
+    return Precision.FLOAT16 if asked is Precision.INT8 and role is not Role.EMBEDDER else asked
+
+
 @dataclass(frozen=True, slots=True)
 class GpuChoice:
     """How a GPU is used.
@@ -65,7 +70,7 @@ class GpuModels:
 
     Args:
         how: the GPU is used; it is opened here.
-        precision: what engines compute in.
+        precision: what engines compute in; detectors and landmarkers have no int8 and compute in float16 then.
         detect_side: longer side of the pictures that a detector gets, pixels.
 
     Raises:
@@ -98,14 +103,15 @@ class GpuModels:
         manifest = load_manifest(folder)
         weights = verified_weights(folder, manifest)
         gate = job_of(manifest, role, detect_side=self._detect_side, lanes=1).gate
+        precision = _precision_of(role, self._precision)
 
         def prepare(_standby: Backend) -> tuple[Backend, str]:
-            return self._gpu.backend(manifest, weights, self._precision, gate=gate, progress=_say)
+            return self._gpu.backend(manifest, weights, precision, gate=gate, progress=_say)
 
         return StandbyBackend(
             standby,
             prepare,
-            wanted=self._gpu.wanted(manifest, self._precision),
+            wanted=self._gpu.wanted(manifest, precision),
             fallback=self._how.fallback,
             told=lambda status: self._how.told(role, status),
         )

@@ -10,7 +10,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from server.inference.engines.builder import TensorRtBuilder
+from server.inference.engines.library import find_library
+from server.inference.engines.manager import EngineManager
+from server.inference.engines.profiles import Workload
+from server.inference.engines.store import EngineStore
 from server.inference.manifest import load_manifest
+from server.inference.precision import Precision
 from tests.server_process import MODELS
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import app
@@ -136,6 +142,14 @@ def test_a_finished_run_is_not_overwritten_but_can_be_resumed(trained, faces):
     assert "steps done after 4 steps" in resumed.output
 
 
+@pytest.mark.parametrize("option", ["--recipe", "--network", "--steps", "--weights"])
+def test_what_a_resumed_run_has_of_its_own_is_wrong_usage(trained, faces, option):
+    value = {"--recipe": "small", "--network": "nn4", "--steps": 8, "--weights": trained / "best.ckpt"}[option]
+    answer = run("train", faces, trained, "--resume", "--device", "cpu", option, value)
+    assert answer.exit_code == 2
+    assert option in answer.output
+
+
 def test_a_run_begins_with_another_runs_weights(trained, faces, tmp_path):
     recipe = json.loads((trained / "recipe.json").read_text()) | {"steps": 1, "seed": 5}
     recipe["optimiser"]["learning_rate"] = 1e-12
@@ -198,6 +212,10 @@ def test_an_export_builds_engines_too_when_asked(trained, faces, pairs, tmp_path
     (engine,) = (tmp_path / "engines").glob("*.engine")
     assert engine.stat().st_size > 100_000
     assert library.__version__ in engine.read_bytes()[:2000].decode(errors="replace")
+    # Which engine is a server's for its settings is for the server's own manager to say.
+    server = EngineManager(TensorRtBuilder(find_library()), EngineStore(tmp_path / "engines"), Workload())
+    manifest = load_manifest(tmp_path / "models" / "tiny" / "1")
+    assert server.find(server.key(manifest, Precision.FLOAT16, "sm86")) is not None
 
 
 def test_worse_pictures_get_a_table_and_a_picture_of_their_own(trained, faces, pairs, tmp_path):
@@ -268,6 +286,13 @@ def test_people_are_identified_in_the_gallery_of_another_model(trained, split):
     assert "names them" in answer.output
 
 
+@pytest.mark.parametrize("far", [0, 1, -0.5])
+def test_a_share_of_strangers_that_is_none_is_wrong_usage(trained, split, far):
+    answer = run("identify", trained / "best.ckpt", split / "gallery.csv", split / "probes.csv", "--far", far)
+    assert answer.exit_code == 2
+    assert "--far" in answer.output
+
+
 def test_strangers_who_are_enrolled_are_refused(trained, split):
     answer = run(
         *("identify", trained / "best.ckpt", split / "gallery.csv", split / "probes.csv"),
@@ -311,6 +336,14 @@ def test_a_model_name_without_a_version_is_wrong_usage(trained, faces, pairs, tm
     )
     assert answer.exit_code == 2
     assert "NAME/VERSION" in answer.output
+
+
+def test_a_model_name_that_no_manifest_can_hold_is_refused_before_any_work(trained, tmp_path):
+    answer = run(
+        *("export", trained / "best.ckpt", tmp_path / "models", "--crops", tmp_path, "--pairs", tmp_path / "none.csv"),
+        *("--model", "a model/1", "--licence", "x", "--attribution", "y"),
+    )
+    assert answer.exception.reason == "MODEL_CARD_INVALID"
 
 
 def test_a_missing_photograph_in_the_pairs_is_refused(trained, faces, tmp_path):

@@ -60,6 +60,8 @@ def test_settings_that_are_not_named_have_their_defaults():
         ('{"network": {"name": "nn4"}, "steps": "many"}', "steps"),
         ('{"network": {"name": "nn4"}, "steps": 0}', "steps"),
         ('{"network": {"name": "nn4"}, "batch": {"faces": 1}}', "batch.*2 faces"),
+        ('{"network": {"name": "nn4"}, "augmentation": {"side": [80, 28]}}', "augmentation.*side"),
+        ('{"network": {"name": "nn4"}, "collapse": {"patience": 0}}', "collapse.*patience"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_place(text, message):
@@ -122,6 +124,7 @@ def test_faces_may_be_imagined_where_no_label_is_looked_at():
         (imagining(own=1.0), "mixed 0 and own 0"),
         (imagining(shown="original"), "shown changed"),
         (imagining() | {"compatible": None}, "mixed 0 and own 0"),
+        (imagining() | {"warm_start": {"steps": 5}}, "warm_start.steps to 0"),
         ({"network": {"name": "nns2"}, "averaging": 1.0}, "averaging"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +12,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from server.defaults import MAX_BATCH
 from server.inference.precision import Precision
 from trainer.commands.evaluate import FARS
 from trainer.data.crops import read_crop
@@ -46,8 +49,14 @@ def export(  # noqa: PLR0913 one parameter an option
     ] = None,
     engines_dir: Annotated[Path, typer.Option(help="The engine cache of the server.")] = Path("engines"),
     gpu: Annotated[
-        str, typer.Option(metavar="SM", help="What the engines are for, such as sm86; any from sm80 on when empty.")
+        str, typer.Option(metavar="SM", help="What the engines are for, such as sm86; this machine's GPU when empty.")
     ] = "",
+    max_batch: Annotated[
+        int,
+        typer.Option(
+            min=1, max=256, envvar="FACESTREAM_MAX_BATCH", help="Crops in one batch of an engine, as the server's."
+        ),
+    ] = MAX_BATCH,
 ) -> None:
     """Writes NAME/VERSION with model.onnx and a manifest with thresholds, once the export is proven to answer alike.
 
@@ -58,31 +67,41 @@ def export(  # noqa: PLR0913 one parameter an option
     if not name or not version:
         raise typer.BadParameter(f"{model!r} is not NAME/VERSION", param_hint="--model")
     recipe, architecture, network = open_checkpoint(checkpoint)
+    card = Card(  # before the work, for what it refuses
+        *(name, version, licence, attribution),
+        source=f"facestream-train, {recipe.network.name}, recipe {fingerprint(recipe)[:12]}",
+    )
     listed = read_pairs(pairs, crops)
     height, width = architecture.height, architecture.width
     embeddings = embed_files(listed.images, of_network(network, architecture.pixels), height=height, width=width)
     judged = judge_pairs(embeddings, listed, FARS)
     require_points(judged)
-    card = Card(
-        *(name, version, licence, attribution),
-        source=f"facestream-train, {recipe.network.name}, recipe {fingerprint(recipe)[:12]}",
-        points=judged.points,
-        fitted_on=f"{len(listed)} pairs of {pairs.name}",
-    )
+    card = replace(card, points=judged.points, fitted_on=f"{len(listed)} pairs of {pairs.name}")
     images = np.stack([read_crop(path, height=height, width=width) for path in listed.images[:PARITY_CROPS]])
     target, cosine = export_folder(network, architecture, models=models, card=card, crops=images, weights=weights)
     typer.echo(f"{target}: smallest cosine to the trained network {cosine:.6f} on {len(images)} crops")
-    for precision in engine or ():
-        _build(target, precision, engines_dir, gpu, images)
+    if engine:
+        _build(target, [Precision(one.value) for one in engine], engines_dir, gpu, max_batch, images)
 
 
-def _build(folder: Path, precision: EnginePrecision, engines_dir: Path, gpu: str, crops: NDArray[np.uint8]) -> None:
+def _build(
+    folder: Path,
+    precisions: Sequence[Precision],
+    engines_dir: Path,
+    gpu: str,
+    max_batch: int,
+    crops: NDArray[np.uint8],
+) -> None:
     from server.inference.engines.builder import TensorRtBuilder
     from server.inference.engines.library import find_library
+    from server.inference.engines.profiles import workload_for
     from server.inference.engines.store import EngineStore
+    from server.inference.gpu.runtime import own_architecture
     from trainer.export.engine import EngineOrder, export_engine
 
-    store = EngineStore(engines_dir)
-    order = EngineOrder(Precision(precision.value), gpu or None)
-    engine, cosine = export_engine(folder, order, TensorRtBuilder(find_library()), store, crops=crops)
-    typer.echo(f"{store.path(engine.key)}: {engine.name}, smallest cosine to the model {cosine:.6f}")
+    builder, store = TensorRtBuilder(find_library()), EngineStore(engines_dir)
+    architecture, workload = gpu or own_architecture(), workload_for(max_batch=max_batch)
+    for precision in precisions:
+        order = EngineOrder(precision, architecture, workload)
+        engine, cosine = export_engine(folder, order, builder, store, crops=crops)
+        typer.echo(f"{store.path(engine.key)}: {engine.name}, smallest cosine to the model {cosine:.6f}")

@@ -24,7 +24,7 @@ def identify_people(  # noqa: PLR0913 one parameter an option
         Path | None, typer.Option(help="The older model whose gallery is searched, instead of the model's own.")
     ] = None,
     each: Annotated[int, typer.Option(min=1, help="Crops of each person that are enrolled at most.")] = 3,
-    far: Annotated[float, typer.Option(help="Share of the strangers who may get a name.")] = 0.01,
+    far: Annotated[float, typer.Option(help="Share of the strangers who may get a name, between 0 and 1.")] = 0.01,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto; model folders run on the CPU.")] = "cpu",
 ) -> None:
     """Identification by the nearest enrolled face: rank 1, and with strangers the share named within a threshold.
@@ -35,6 +35,8 @@ def identify_people(  # noqa: PLR0913 one parameter an option
     Example: facestream-train identify runs/new/best.ckpt train.csv test.csv --strangers lfw-crops
     --enrolled-with models/sface/2021dec
     """
+    if not 0 < far < 1:
+        raise typer.BadParameter(f"a share of the strangers lies between 0 and 1, not {far:g}", param_hint="--far")
     subject = open_subject(model, device=device_named(device))
     others = None if strangers is None else read_catalog(strangers)
     trial = make_trial(read_catalog(gallery), read_catalog(probes), others, template=subject.template, each=each)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,11 +37,18 @@ def train(  # noqa: PLR0913 one parameter an option
     crops: Annotated[Path, typer.Argument(help="A folder with one folder of crops for each person, or a CSV list.")],
     folder: Annotated[Path, typer.Argument(help="Where the run's recipe, log, checkpoints and results go.")],
     recipe: Annotated[
-        str, typer.Option(help=f"One of {', '.join(RECIPES)}, or a JSON file. A resumed run has its own.")
-    ] = "small",
-    network: Annotated[str, typer.Option(help="For a named recipe: the network.")] = "nn4",
+        str | None, typer.Option(help=f"One of {', '.join(RECIPES)}, or a JSON file.", show_default="small")
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="For a named recipe: the network.", show_default="nn4")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Other than the recipe's number of mini-batches.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on from the folder's last checkpoint, as the run began: without --recipe, --network, --steps and "
+            "--weights.",
+        ),
+    ] = False,
     weights: Annotated[
         Path | None, typer.Option(help="A checkpoint or state_dict to begin with instead of random weights.")
     ] = None,
@@ -57,7 +64,9 @@ def train(  # noqa: PLR0913 one parameter an option
     Example: facestream-train train crops runs/first --recipe small --network nn4
     """
     start = Start.RESUME if resume else Start.FRESH
-    chosen = _recipe(recipe, network, steps) if start is Start.FRESH else _recipe_of(folder)
+    if resume:
+        _refuse_with_resume({"--recipe": recipe, "--network": network, "--steps": steps, "--weights": weights})
+    chosen = _recipe_of(folder) if resume else _recipe(recipe or "small", network or "nn4", steps)
     tensors = _initial(weights) if weights is not None else ()
     catalog = read_catalog(crops)
     chosen, older = _older(chosen, compatible_with, start)
@@ -70,6 +79,16 @@ def train(  # noqa: PLR0913 one parameter an option
         outcome = _go(run, world)
     if world.rank == 0:
         _print(outcome, chosen, folder)
+
+
+def _refuse_with_resume(given: Mapping[str, object]) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise typer.BadParameter(
+                f"a resumed run goes on with its own recipe and weights, not with {option} {value}; leave it out, or "
+                "train into a new folder without --resume",
+                param_hint=option,
+            )
 
 
 def _go(run: Run, world: World) -> Outcome:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -74,6 +76,26 @@ def jpeg(image: Image, quality: int) -> Image:
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
 
+_CHANCES = ("mirror", "move", "light", "low_resolution", "blur", "noise", "occlude", "jpeg")
+
+LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "degrees": (0, 180),
+        "scale": (0.01, 100),
+        "shift": (0, 1),
+        "gain": (0, 255),
+        "offset": (0, 255),
+        "gamma": (0.01, 100),
+        "side": (1, 4096),
+        "blur_sigma": (0.01, 100),
+        "noise_sigma": (0, 255),
+        "occlude_share": (0, 1),
+        "jpeg_quality": (1, 100),
+    }
+)
+"""What the strengths may be; outside of it an effect fails, or leaves nothing of a face."""
+
+
 @dataclass(frozen=True, slots=True)
 class Augmentation:
     """How often and how strongly each of them happens to a crop; chances are 0..1, ranges (least, most).
@@ -101,6 +123,16 @@ class Augmentation:
     occlude_share: tuple[float, float] = (0.15, 0.45)
     jpeg: float = 0.25
     jpeg_quality: tuple[int, int] = (20, 90)
+
+    def __post_init__(self) -> None:
+        for name in _CHANCES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a chance in 0..1, not {getattr(self, name)}")
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            least, most = value if isinstance(value, tuple) else (value, value)
+            if not low <= least <= most <= high:
+                raise ValueError(f"{name} lies in {low:g}..{high:g}, the least before the most, and is not {value}")
 
     @staticmethod
     def none() -> Augmentation:

@@ -36,15 +36,21 @@ def turn_of(step: int, uses: int) -> Turn:
 class Memory(Generic[T]):
     """Remembers the last `WINDOW` batches, and reads again what it has not got, such as when a run was resumed."""
 
-    def __init__(self, read: Callable[[int], T]) -> None:
-        """Reads the batch of a number with `read`, which must answer the same number always alike."""
+    def __init__(self, read: Callable[[int], T], *, uses: int) -> None:
+        """Reads the batch of a number with `read`, which must answer the same number always alike.
+
+        Nothing is kept where each batch has a single use.
+        """
         self._read = read
+        self._room = WINDOW if uses > 1 else 0
         self._kept: OrderedDict[int, T] = OrderedDict()
 
     def get(self, question: int) -> T:
         """The batch of a number."""
-        if question not in self._kept:
-            self._kept[question] = self._read(question)
-            while len(self._kept) > WINDOW:
-                self._kept.popitem(last=False)
-        return self._kept[question]
+        if question in self._kept:
+            return self._kept[question]
+        batch = self._read(question)
+        self._kept[question] = batch
+        while len(self._kept) > self._room:
+            self._kept.popitem(last=False)
+        return batch

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +66,8 @@ class Preparation:
     Attributes:
         detect: finds the faces.
         template: size of the crops, and where the landmarks go.
-        folder: where the crops go: one folder for each person, files named as the photographs.
+        folder: where the crops go: one folder for each person, files named as the photographs. Of photographs of a
+            person that share their name, in several folders, the crops' names end with a hash of the photograph's path.
         min_size: faces whose box has a shorter side below this are dropped, pixels.
     """
 
@@ -103,13 +106,25 @@ class Preparation:
             yield from pool.map(self.one, catalog.paths, self._targets(catalog))
 
     def _targets(self, catalog: Catalog) -> list[Path]:
-        """The crop's file for each photograph: its name with .jpg instead of the ending, which stays if it must."""
+        """The crop's file for each photograph, the same in every run over the same photographs.
+
+        Its name with .jpg instead of the ending, which stays if it must; where that isn't enough, with a hash.
+        """
         folders = [self.folder / catalog.identities[label] for label in catalog.labels]
-        stems = Counter((folder, path.stem) for folder, path in zip(folders, catalog.paths, strict=True))
-        return [
-            folder / f"{path.name if stems[folder, path.stem] > 1 else path.stem}.jpg"
-            for folder, path in zip(folders, catalog.paths, strict=True)
-        ]
+        targets = [folder / f"{path.stem}.jpg" for folder, path in zip(folders, catalog.paths, strict=True)]
+        for name in (lambda path: path.name, _hashed):
+            counts = Counter(targets)
+            targets = [
+                target.with_name(f"{name(path)}.jpg") if counts[target] > 1 else target
+                for target, path in zip(targets, catalog.paths, strict=True)
+            ]
+        return targets
+
+
+def _hashed(photograph: Path) -> str:
+    """The name of a photograph that shares it with others, however its path is spelled."""
+    path = str(photograph.resolve())
+    return f"{photograph.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
 
 def most_prominent(faces: Faces, image: Image) -> int:
@@ -158,7 +173,7 @@ def write_dropped(folder: Path, prepared: Sequence[Prepared]) -> None:
 
 def _write(target: Path, crop: Image) -> None:
     _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_bytes(data.tobytes())

@@ -51,7 +51,8 @@ def make_trial(
         raise DatasetError(
             "NO_PROBES", f"none of the {len(probes.identities)} people of the probes is among those who are enrolled"
         )
-    twice = set(enrolled.paths) & set(chosen.paths)
+    files = {path.resolve() for path in enrolled.paths}  # one file may be spelled in several ways
+    twice = [path for path in chosen.paths if path.resolve() in files]
     if twice:
         raise DatasetError("PROBE_ENROLLED", f"{min(twice)} is enrolled and a probe as well; split the crops first")
     both = set(strangers.identities if strangers else ()) & set(number)
@@ -169,13 +170,18 @@ def _row(row: Identified) -> str:
 
 
 def _comparison(first: Identified, last: Identified) -> str:
+    if not last.rank_one.value:
+        return f"{last.probes} itself never puts the right person first, so that nothing can be compared with it."
     by_rank = first.rank_one.value / last.rank_one.value
     text = f"In {first.gallery}'s gallery {first.probes} puts the right person first {by_rank:.1%} as often as "
     text += f"{last.probes} itself"
     if first.open_set is None or last.open_set is None:
         return text + "."
+    strangers = f"while {100 * first.open_set.target:g}% of the strangers are named."
+    if not last.open_set.identified.value:
+        return text + f", which names nobody {strangers}"
     named = first.open_set.identified.value / last.open_set.identified.value
-    return text + f", and names them {named:.1%} as often while {first.open_set.target:.0%} of the strangers are named."
+    return text + f", and names them {named:.1%} as often {strangers}"
 
 
 def _interval(share: Proportion) -> str:

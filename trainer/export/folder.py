@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from server.errors import ModelError
+from server.errors import InvalidInputError, ModelError
 from server.inference.manifest import WEIGHTS_FILE, Kind, Manifest, write_manifest
 from server.inference.onnx import OnnxBackend
-from server.inference.parts import Embedder, Input, Pixels, StatedSource
+from server.inference.parts import Embedder, Identifier, Input, Pixels, StatedSource, Text
 from trainer.data.template import template_for
 from trainer.evaluate.embed import of_network
 from trainer.evaluate.model_folder import of_backend
@@ -25,6 +27,16 @@ from trainer.evaluate.verification import ValAtFar
 from trainer.export.onnx import INPUT, OUTPUT, WeightType, to_onnx
 from trainer.export.parity import least_cosine, require_parity
 from trainer.models.build import Architecture
+
+_TEXTS: Mapping[str, TypeAdapter[str]] = MappingProxyType(
+    {
+        "name": TypeAdapter(Identifier),
+        "version": TypeAdapter(Identifier),
+        "licence": TypeAdapter(Text),
+        "attribution": TypeAdapter(Text),
+    }
+)
+"""What the manifest asks of the texts that people choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,22 @@ class Card:
     source: str
     points: Sequence[ValAtFar] = ()
     fitted_on: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks the texts.
+
+        Raises:
+            InvalidInputError: MODEL_CARD_INVALID with the text that a manifest cannot hold.
+        """
+        for what, kind in _TEXTS.items():
+            text = getattr(self, what)
+            try:
+                kind.validate_python(text)
+            except ValidationError as error:
+                raise InvalidInputError(
+                    "MODEL_CARD_INVALID",
+                    f"{text[:100]!r} cannot be a model's {what}: {error.errors()[0]['msg']}; give another {what}",
+                ) from error
 
 
 def export_folder(

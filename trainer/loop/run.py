@@ -153,7 +153,7 @@ class Run:
             self.progress = checkpoint.progress
 
     def go(self, listeners: Sequence[Listener] = ()) -> Outcome:
-        """Trains until the steps are done or VAL stops rising.
+        """Trains until the steps are done or VAL stops rising; of a run that has come to its end, nothing more.
 
         Raises:
             CollapseError: when all embeddings became one point.
@@ -161,6 +161,8 @@ class Run:
             DatasetError: when a crop cannot be read.
             StorageFullError: when a checkpoint doesn't fit on the disk.
         """
+        if self._stale:
+            return self._finish(End.NO_IMPROVEMENT)
         pixels, world = self.architecture.pixels, self.setting.world
         stepper = Stepper(self.recipe, self.network, self.optimiser, pixels, world, self.classifier)
         rule = self.recipe.collapse
@@ -168,7 +170,8 @@ class Run:
         end = End.STEPS_DONE
         with ThreadPoolExecutor(thread_name_prefix="crops") as pool:
             started = time.perf_counter()
-            for request, batch in ahead(partial(self._turn, Memory(partial(self._read, pool))), self._requests()):
+            memory = Memory(partial(self._read, pool), uses=self._uses)
+            for request, batch in ahead(partial(self._turn, memory), self._requests()):
                 labels = torch.from_numpy(self.training.labels[request.indices])
                 result = stepper.step(request.step, batch.images, labels, self._targets_of(request, batch))
                 if self.average:
@@ -280,6 +283,10 @@ class Run:
     def _uses(self) -> int:
         return self.recipe.compatible.uses if self.recipe.compatible else 1
 
+    @property
+    def _stale(self) -> bool:
+        return self.progress.stale >= self.recipe.validation.patience
+
     def _tell(self, listeners: Sequence[Listener], result: StepResult, seconds: float) -> None:
         for listener in listeners:
             listener.on_step(self.progress.step, result, result.faces / seconds)
@@ -290,7 +297,7 @@ class Run:
         best = False
         if step % self.recipe.validation.every == 0 or last:
             best = self._look(listeners)
-        stop = self.progress.stale >= self.recipe.validation.patience
+        stop = self._stale
         if self.setting.world.rank == 0:
             if best:
                 self.save(BEST)

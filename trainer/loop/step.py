@@ -76,18 +76,18 @@ class Place:
 
 
 def place_of(faces: int, chunk: int, world: World) -> Place:
-    """This process's part of a batch of so many faces.
+    """This process's part of a batch of so many faces; chunks are smaller where processes would have none otherwise.
 
     Raises:
-        RecipeError: when there are fewer chunks than processes.
+        RecipeError: when there are fewer than two faces for each process.
     """
-    chunks = chunk_sizes(faces, chunk)
-    if len(chunks) < world.size:
+    if world.size > 1 and faces < 2 * world.size:
         raise RecipeError(
-            "TOO_FEW_CHUNKS",
-            f"a batch of {faces} faces makes {len(chunks)} chunks of {chunk} for {world.size} processes; lower "
-            f"the chunk to {max(2, faces // world.size)} or start fewer processes",
+            "TOO_MANY_PROCESSES",
+            f"a batch of {faces} faces is too small for {world.size} processes, each of which needs two faces; start "
+            f"{max(1, faces // 2)} at most, which a run that is resumed may do as well",
         )
+    chunks = chunk_sizes(faces, chunk, least=world.size)
     shares = [share(len(chunks), rank, world.size) for rank in range(world.size)]
     counts = tuple(sum(chunks[part.start : part.stop]) for part in shares)
     return Place(chunks, shares[world.rank], counts)
@@ -134,7 +134,7 @@ class Stepper:
 
         Raises:
             DivergenceError: when the loss or the gradient is not finite; the weights have not moved then.
-            RecipeError: when the batch has fewer chunks than there are processes.
+            RecipeError: when the batch has fewer than two faces for each process.
         """
         device = device_of(self.network)
         place = place_of(len(labels), self.recipe.chunk, self.world)

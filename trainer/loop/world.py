@@ -113,9 +113,9 @@ class Together:
         return float(message.item())
 
 
-def chunk_sizes(faces: int, chunk: int) -> tuple[int, ...]:
-    """Sizes of the fewest chunks of at most `chunk` faces, as equal as can be."""
-    count = -(-faces // chunk)
+def chunk_sizes(faces: int, chunk: int, *, least: int = 1) -> tuple[int, ...]:
+    """Sizes of the fewest chunks of at most `chunk` faces, as equal as can be, but of at least `least` chunks."""
+    count = max(least, -(-faces // chunk))
     return tuple(faces // count + (number < faces % count) for number in range(count))
 
 

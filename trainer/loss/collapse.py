@@ -34,6 +34,10 @@ class CollapseRule:
     stuck: float = 0.02
     patience: int = 20
 
+    def __post_init__(self) -> None:
+        if not (self.collapsed_spread >= 0 and self.narrow_spread >= 0 and self.stuck >= 0 and self.patience >= 1):
+            raise ValueError(f"spreads and stuck must not be below 0, and patience be 1 or more: {self}")
+
     def holds(self, *, loss: float, margin: float, spread: float) -> bool:
         """Whether one step looks collapsed."""
         stuck = abs(loss - margin) <= self.stuck * margin

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from server.errors import ModelError
 from server.inference.engines.library import PORTABLE, EngineLibrary
+from server.inference.engines.messages import listening, logger_of
 from server.inference.engines.profiles import ShapeProfile
-
-_log = logging.getLogger(__name__)
 
 Progress: TypeAlias = Callable[[str], None]
 """Told in a few words what is being done."""
@@ -71,8 +69,13 @@ class TensorRtBuilder:
 
     def build(self, network: bytes, profiles: Sequence[ShapeProfile], target: str, progress: Progress) -> bytes:
         """As `EngineBuilder.build`."""
-        api = self._library.api
-        said: list[str] = []
+        with listening() as said:
+            return self._build(network, profiles, (target, progress), said)
+
+    def _build(
+        self, network: bytes, profiles: Sequence[ShapeProfile], how: tuple[str, Progress], said: Sequence[str]
+    ) -> bytes:
+        api, (target, progress) = self._library.api, how
         builder = _created(api, said, self.name)
         definition = builder.create_network(_flags(api))
         parser = api.OnnxParser(definition, builder.logger)
@@ -102,9 +105,9 @@ class TensorRtBuilder:
         return config
 
 
-def _created(api: Any, said: list[str], name: str) -> Any:  # noqa: ANN401
+def _created(api: Any, said: Sequence[str], name: str) -> Any:  # noqa: ANN401
     try:
-        return api.Builder(logger(api, said))
+        return api.Builder(logger_of(api))
     except Exception as error:  # pybind raises TypeError when CUDA is missing
         raise _not_built(name, f"no builder: {error}", said) from error
 
@@ -113,33 +116,6 @@ def _flags(api: Any) -> int:  # noqa: ANN401
     """Strongly typed where that has to be asked for; later versions know nothing else."""
     flag = getattr(api.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     return 0 if flag is None else 1 << int(flag)
-
-
-def logger(api: Any, said: list[str]) -> Any:  # noqa: ANN401
-    """What the library says, into our log; its errors are also added to `said`."""
-    levels = {
-        api.ILogger.Severity.INTERNAL_ERROR: logging.ERROR,
-        api.ILogger.Severity.ERROR: logging.ERROR,
-        api.ILogger.Severity.WARNING: logging.DEBUG,  # notes about the graph, of no use to whoever runs a server
-        api.ILogger.Severity.INFO: logging.DEBUG,
-    }
-
-    class Log(api.ILogger):  # type: ignore[misc]
-        """Passes messages on."""
-
-        def __init__(self) -> None:
-            api.ILogger.__init__(self)
-
-        def log(self, severity: Any, message: str) -> None:  # noqa: ANN401
-            """One message."""
-            level = levels.get(severity)
-            if level is None:
-                return
-            if level == logging.ERROR:
-                said.append(message)
-            _log.log(level, "TensorRT: %s", message)
-
-    return Log()
 
 
 def _monitor(api: Any, progress: Progress) -> Any:  # noqa: ANN401

@@ -15,7 +15,10 @@ RECIPE = 1
 
 @dataclass(frozen=True, slots=True)
 class EngineKey:
-    """Two engines with the same key do the same on the same GPU.
+    """What decides whether a GPU can run an engine and how, but for the ranges of int8.
+
+    Two engines with the same key do the same on the same GPU, except in int8, where the file says beside the key which
+    crops the ranges were measured on: a server has none, and takes the engine that is there.
 
     Attributes:
         weights_sha256: of the model's ONNX file, in hex.

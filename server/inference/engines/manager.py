@@ -85,12 +85,18 @@ class EngineManager:
 
     def find(self, key: EngineKey) -> Engine | None:
         """The engine of a key when the cache holds an intact one of ours; other files are reported and passed over."""
+        return self._find(key, None)
+
+    def _find(self, key: EngineKey, ranges: str | None) -> Engine | None:
+        """As `find`; with the hash of crops only when it was these that its ranges were measured on."""
         try:
             stored = self._store.find(key)
         except ModelError as error:
             _log.warning("%s", error.message, extra={"reason": error.reason})
             return None
-        return None if stored is None else Engine(stored.plan, key, built=False)
+        if stored is None or (ranges is not None and stored.about.get("calibration_sha256") != ranges):
+            return None
+        return Engine(stored.plan, key, built=False)
 
     def obtain(
         self,
@@ -102,13 +108,14 @@ class EngineManager:
         check: Check | None = None,
         progress: Progress,
     ) -> Engine:
-        """The engine of a key, built when there is none.
+        """The engine of a key, built when there is none, or none with these ranges.
 
         Args:
             manifest: of the model.
             weights: its ONNX file, already verified.
             key: an answer of `key` for the same model.
-            calibration: (N, 3, H, W) float32 inputs to measure ranges on; needed to build in INT8, else unused.
+            calibration: (N, 3, H, W) float32 inputs to measure ranges on; needed to build in INT8, else unused. Without
+                it any INT8 engine of the key will do, with it only one that was measured on the same.
             check: looks at the network in its new precision before it is built; what it raises ends the build.
             progress: told what is being done.
 
@@ -116,11 +123,14 @@ class EngineManager:
             InvalidInputError: CALIBRATION_MISSING, CALIBRATION_TOO_SMALL.
             ModelError: ENGINE_NOT_BUILT, PRECISION_OVERFLOWS, ENGINES_UNUSABLE.
         """
-        found = self.find(key)
+        ranges = None
+        if calibration is not None and key.precision is Precision.INT8:
+            ranges = hashlib.sha256(calibration.tobytes()).hexdigest()
+        found = self._find(key, ranges)
         if found is not None:
             return found
         with self._store.only_builder(key):
-            found = self.find(key)  # another process may have built it while we waited
+            found = self._find(key, ranges)  # another process may have built it while we waited
             if found is not None:
                 return found
             progress(f"{manifest.model}: {key.precision.value} for {key.target}")
@@ -128,8 +138,7 @@ class EngineManager:
             if check is not None:
                 progress(f"{manifest.model}: comparing with the reference")
                 check(network)
-            seen = "" if calibration is None else hashlib.sha256(calibration.tobytes()).hexdigest()
-            return self._build(manifest, network, key, {"calibration_sha256": seen}, progress)
+            return self._build(manifest, network, key, {"calibration_sha256": ranges or ""}, progress)
 
     def _build(
         self,
@@ -165,7 +174,8 @@ def converted(manifest: Manifest, weights: bytes, precision: Precision, calibrat
                 raise InvalidInputError(
                     "CALIBRATION_MISSING",
                     f"an int8 engine of {manifest.model} needs crops to measure ranges on: build it with "
-                    f"`facestream-models engine build {manifest.model} --precision int8 --calibration FOLDER`",
+                    f"`facestream-models engine build {manifest.model} --precision int8 --calibration FOLDER`, with "
+                    "the --detect-side and --max-batch of the server if it has its own",
                 )
             return to_int8(weights, manifest.input.tensor, calibration)
         case Precision.BFLOAT16:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from server.defaults import DETECT_SIDE, MAX_BATCH
 from server.inference.parts import Input
 
 Shape = tuple[int, int, int, int]
@@ -38,7 +39,7 @@ class ShapeProfile:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What an engine is built for.
+    """What an engine is built for; without arguments, what a server with default settings runs.
 
     Attributes:
         crops: crops or face windows in a typical batch.
@@ -50,14 +51,14 @@ class Workload:
     """
 
     crops: int = 16
-    max_crops: int = 64
+    max_crops: int = MAX_BATCH
     frames: int = 4
     max_frames: int = 16
-    frame_side: int = 640
+    frame_side: int = DETECT_SIDE
     window_side: int = 128
 
 
-def workload_for(*, detect_side: int, max_batch: int) -> Workload:
+def workload_for(*, detect_side: int = DETECT_SIDE, max_batch: int = MAX_BATCH) -> Workload:
     """The workload of a server with these settings."""
     return Workload(
         crops=min(16, max_batch),

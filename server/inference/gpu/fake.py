@@ -82,12 +82,14 @@ class Faults:
         enqueued: called with each batch before it is computed; may raise DeviceError.
         spoilt: what becomes of the outputs.
         loading: called with each plan that is loaded; may raise DeviceError.
+        freeing: called with the bytes of memory that are given back; may raise DeviceError.
     """
 
     memory: int = 2**34
     enqueued: Callable[[Tensor], None] = lambda _batch: None
     spoilt: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]] = lambda outputs: outputs
     loading: Callable[[bytes], None] = lambda _plan: None
+    freeing: Callable[[int], None] = lambda _nbytes: None
 
 
 @dataclass(slots=True)
@@ -246,6 +248,7 @@ class FakeDevice:
 
     def _release(self, memory: _Memory) -> None:
         """Spoils memory, which goes when all streams have done what they were given: kernels know it by its address."""
+        self.faults.freeing(memory.nbytes)
         self.record.held -= memory.nbytes
         memory.array.fill(0xFF)
         array = self._arrays.pop(memory.address)

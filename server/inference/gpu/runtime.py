@@ -6,7 +6,7 @@ import logging
 import time
 from pathlib import Path
 
-from server.errors import ModelError
+from server.errors import ConflictError, ModelError
 from server.inference.backend import Backend
 from server.inference.engines.builder import Progress, TensorRtBuilder
 from server.inference.engines.key import EngineKey
@@ -107,6 +107,17 @@ class Gpu:
     def close(self) -> None:
         """Leaves the GPU, after its networks were closed."""
         self.worker.close()
+
+
+def own_architecture() -> str | None:
+    """The architecture of this machine's GPU; None when there is none that can be used."""
+    library = find_library()
+    try:
+        worker = GpuWorker(lambda: open_gpu(library))
+    except ConflictError:
+        return None
+    worker.close()
+    return worker.architecture
 
 
 class OwnGpuBackend(GpuBackend):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from server.inference.engines.builder import logger
 from server.inference.engines.library import EngineLibrary
+from server.inference.engines.messages import listening, logger_of
 from server.inference.engines.profiles import Shape
 from server.inference.gpu.device import DeviceBuffer, DeviceError, ExecutionContext, Stream, Trouble
 
@@ -22,12 +22,12 @@ class TensorRtRuntime:
     """
 
     def __init__(self, library: EngineLibrary) -> None:
-        self._said: list[str] = []
         self._api = library.api
-        try:
-            self._runtime = self._api.Runtime(logger(self._api, self._said))
-        except Exception as error:  # pybind raises TypeError when CUDA is missing
-            raise self._error(f"no runtime: {error}") from error
+        with listening() as said:
+            try:
+                self._runtime = self._api.Runtime(logger_of(self._api))
+            except Exception as error:  # pybind raises TypeError when CUDA is missing
+                raise error_of(f"no runtime: {error}", said) from error
 
     def load(self, plan: bytes) -> TensorRtEngine:
         """The engine of a plan whose seal was checked.
@@ -35,23 +35,19 @@ class TensorRtRuntime:
         Raises:
             DeviceError: the library refuses it.
         """
-        self._said.clear()
-        engine = self._runtime.deserialize_cuda_engine(plan)
+        with listening() as said:
+            engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise self._error("the engine is refused")
-        return TensorRtEngine(self._api, engine, self._said)
-
-    def _error(self, what: str) -> DeviceError:
-        return error_of(what, self._said)
+            raise error_of("the engine is refused", said)
+        return TensorRtEngine(self._api, engine)
 
 
 class TensorRtEngine:
     """An engine on the device."""
 
-    def __init__(self, api: Any, engine: Any, said: list[str]) -> None:  # noqa: ANN401 - TensorRT has no types
+    def __init__(self, api: Any, engine: Any) -> None:  # noqa: ANN401 - TensorRT has no types
         self._api = api
         self._engine: Any = engine
-        self._said = said
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         sources = [name for name in names if engine.get_tensor_mode(name) == api.TensorIOMode.INPUT]
         self.inputs = tuple(sources)
@@ -66,23 +62,15 @@ class TensorRtEngine:
 
     def context(self, profile: int, shape: Shape, stream: Stream) -> ExecutionContext:
         """As `LoadedEngine.context`."""
-        self._said.clear()
-        context, capturable = self._created()
-        if context is None:
-            raise error_of("no execution context", self._said)
-        return _Context(context, self, (profile, shape, stream), capturable=capturable)
+        with listening() as said:
+            context, capturable = self._created()
+            if context is None:
+                raise error_of("no execution context", said)
+            return _Context(context, self, (profile, shape, stream), said, capturable=capturable)
 
     def free(self) -> None:
         """As `LoadedEngine.free`."""
         self._engine = None
-
-    def error(self, what: str) -> DeviceError:
-        """What the library said about a failure."""
-        return error_of(what, self._said)
-
-    def forget(self) -> None:
-        """What the library said so far belongs to earlier calls."""
-        self._said.clear()
 
     def _created(self) -> tuple[Any, bool]:
         """A context that computes in memory of ours; TensorRT-RTX records its graphs itself."""
@@ -103,6 +91,7 @@ class _Context:
         context: Any,  # noqa: ANN401
         engine: TensorRtEngine,
         case: tuple[int, Shape, Stream],
+        said: Sequence[str],
         *,
         capturable: bool,
     ) -> None:
@@ -114,10 +103,10 @@ class _Context:
         if not context.set_optimization_profile_async(profile, stream.handle) or not context.set_input_shape(
             engine.inputs[0], shape
         ):
-            raise engine.error(f"the shape {shape} is refused in profile {profile}")
+            raise error_of(f"the shape {shape} is refused in profile {profile}", said)
         missing = context.infer_shapes()
         if missing:
-            raise engine.error(f"the shapes of {missing} are not known for {shape}")
+            raise error_of(f"the shapes of {missing} are not known for {shape}", said)
         self.output_shapes = tuple(tuple(context.get_tensor_shape(name)) for name in engine.outputs)
 
     def bind(self, source: DeviceBuffer, outputs: Sequence[DeviceBuffer], scratch: DeviceBuffer | None) -> None:
@@ -130,9 +119,10 @@ class _Context:
 
     def enqueue(self, stream: Stream) -> None:
         """As `ExecutionContext.enqueue`."""
-        self._engine.forget()
-        if not self._context.execute_async_v3(stream.handle):
-            raise self._engine.error("the batch was not taken")
+        with listening() as said:
+            taken = self._context.execute_async_v3(stream.handle)
+        if not taken:
+            raise error_of("the batch was not taken", said)
 
 
 def error_of(what: str, said: Sequence[str]) -> DeviceError:

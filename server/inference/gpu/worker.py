@@ -217,8 +217,8 @@ class GpuWorker:
         done: Future[Answer] = Future()
 
         def job() -> None:
-            self._land_all()
             try:
+                self._land_all()
                 done.set_result(work(self._device))
             except DeviceError as error:
                 self._note(error)
@@ -288,11 +288,17 @@ class GpuWorker:
             )
             return
         call.waiting.append((0, len(call.batch)))
-        self._go_on(call)
+        try:
+            self._go_on(call)
+        except BaseException as error:  # noqa: BLE001 - a bug must reach its caller, not end the thread
+            _fail(call, error)
 
     def _go_on(self, call: _Call) -> None:
         """Puts the rows of a call that wait on their way, in pieces that the device takes."""
         while call.waiting and not call.future.done():
+            if self._lost is not None:  # places of what was on its way are not given back then
+                _fail(call, _lost(self._lost))
+                return
             if not call.network.idle:
                 self._land()
                 continue
@@ -320,12 +326,15 @@ class GpuWorker:
             call.network.idle.append(flight.slot)
             self._failed(call, flight.piece, error)
             return
+        except BaseException as error:  # noqa: BLE001 - as in `_go_on`
+            call.network.idle.append(flight.slot)
+            _fail(call, error)
+            return
         call.network.idle.append(flight.slot)
         call.answers[flight.piece[0]] = answer
         call.rows_back += flight.piece[1] - flight.piece[0]
         if call.rows_back == len(call.batch) and not call.future.done():
-            parts = [call.answers[first] for first in sorted(call.answers)]
-            call.future.set_result(parts[0] if len(parts) == 1 else _joined(parts))
+            _answer(call)
 
     def _land_all(self) -> None:
         while self._flights:
@@ -337,14 +346,10 @@ class GpuWorker:
         if call.future.done():
             return
         match error.trouble:
-            case Trouble.LOST:
-                call.future.set_exception(_lost(error.message))
             case Trouble.OUT_OF_MEMORY if end - first > 1:
                 self._halve(call, piece, error)
-            case Trouble.OUT_OF_MEMORY:
-                call.future.set_exception(_out_of_memory(error))
-            case Trouble.FAILED:
-                call.future.set_exception(InferenceError("BACKEND_FAILED", f"the GPU failed: {error.message}"))
+            case _:
+                call.future.set_exception(_failure(error))
 
     def _halve(self, call: _Call, piece: tuple[int, int], error: DeviceError) -> None:
         first, end = piece
@@ -356,11 +361,20 @@ class GpuWorker:
         )
         call.waiting.appendleft(piece)
         self._land_all()
-        for slot in call.network.slots:
+        if self._lost is None:
+            try:
+                self._shrink(call.network)
+            except DeviceError as trouble:
+                self._note(trouble)
+                _fail(call, _failure(trouble))
+        self._go_on(call)
+
+    def _shrink(self, network: Network) -> None:
+        """Gives back the memory of a network with nothing on its way, and of pictures."""
+        for slot in network.slots:
             slot.shrink()
         if self._frames is not None:
             self._frames.shrink()
-        self._go_on(call)
 
     def _note(self, error: DeviceError) -> None:
         """Once the device is lost, everything that waits is told."""
@@ -370,9 +384,35 @@ class GpuWorker:
             self._lost = error.message
         _log.error("GPU lost", extra={"error": error.message})
         for flight in self._flights:
-            if not flight.call.future.done():
-                flight.call.future.set_exception(_lost(error.message))
+            _fail(flight.call, _lost(error.message))
         self._flights.clear()
+
+
+def _answer(call: _Call) -> None:
+    """Puts the pieces together, which takes memory of the host that may not be there."""
+    parts = [call.answers[first] for first in sorted(call.answers)]
+    try:
+        whole = parts[0] if len(parts) == 1 else _joined(parts)
+    except BaseException as error:  # noqa: BLE001 - as in `_go_on`
+        _fail(call, error)
+    else:
+        call.future.set_result(whole)
+
+
+def _fail(call: _Call, error: BaseException) -> None:
+    """Tells a caller, unless it has its answer."""
+    if not call.future.done():
+        call.future.set_exception(error)
+
+
+def _failure(error: DeviceError) -> InferenceError:
+    match error.trouble:
+        case Trouble.LOST:
+            return _lost(error.message)
+        case Trouble.OUT_OF_MEMORY:
+            return _out_of_memory(error)
+        case Trouble.FAILED:
+            return InferenceError("BACKEND_FAILED", f"the GPU failed: {error.message}")
 
 
 def _cut(waiting: deque[tuple[int, int]], longest: int) -> tuple[int, int]:

@@ -13,8 +13,15 @@ import numpy as np
 import pytest
 
 from server.errors import ConflictError
+from server.inference.engines.builder import TensorRtBuilder
 from server.inference.engines.library import find_library
+from server.inference.engines.manager import EngineManager
+from server.inference.engines.profiles import workload_for
+from server.inference.engines.store import EngineStore
+from server.inference.manifest import load_manifest
+from server.inference.precision import Precision
 from server.models.tiny import write_tiny_detector, write_tiny_embedder
+from server.settings import load_settings
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-c", "from server.models.cli import main; main()", "engine"]
@@ -72,6 +79,18 @@ def test_engines_are_built_listed_verified_and_cleaned(engine, models, tmp_path)
     assert [row["file"] for row in engine("clean")] == [damaged.name]
     assert len(engine("clean", "--all")) == 1
     assert engine("list") == []
+
+
+@pytest.mark.parametrize("flags", [(), ("--detect-side", "128", "--max-batch", "8")])
+def test_a_server_finds_the_engines_that_were_built_with_its_settings(engine, models, tmp_path, flags):
+    names = ("tiny-embedder", "tiny-detector")
+    engine("build", *names, "--target", "sm86", "--precision", "f32", *flags)
+    settings = load_settings(list(flags))
+    workload = workload_for(detect_side=settings.detect_side, max_batch=settings.max_batch)
+    server = EngineManager(TensorRtBuilder(find_library()), EngineStore(tmp_path / "engines"), workload)
+    for name in names:
+        key = server.key(load_manifest(models / name / "v1"), Precision.FLOAT32, "sm86")
+        assert server.find(key) is not None, name
 
 
 def test_what_loses_too_much_is_refused_with_the_numbers(engine, models):

@@ -118,6 +118,20 @@ def test_a_server_serves_at_once_and_moves_to_the_gpu_when_the_engines_have_pass
 
 
 @pytest.mark.models
+def test_in_int8_detector_and_landmarker_run_in_float16_and_the_embedder_waits_for_its_engine(rig):
+    rig.go.set()
+    loaded = rig.load(Runtime.TENSORRT_INT8)
+    standings = settle(loaded)
+    assert standings == {
+        Role.DETECTOR: Standing.LIVE, Role.LANDMARKER: Standing.LIVE, Role.EMBEDDER: Standing.REFUSED
+    }  # fmt: skip
+    names = {model.role: model.backend.name for model in loaded.models}
+    assert names[Role.DETECTOR] == names[Role.LANDMARKER] == "fake-sm00-f16"
+    assert "--precision int8 --calibration FOLDER" in {model.role: model.why for model in loaded.models}[Role.EMBEDDER]
+    loaded.close()
+
+
+@pytest.mark.models
 def test_an_engine_that_answers_otherwise_is_refused_with_the_numbers_and_the_cpu_serves_on(rig):
     generator = np.random.default_rng(0)
     rig.faults.spoilt = lambda outputs: tuple(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from trainer.data.augment import (
+    LIMITS,
     Augmentation,
     augment,
     blur,
@@ -117,6 +118,37 @@ def test_every_effect_happens_when_its_chance_is_one_and_keeps_the_crop_a_crop(i
 def test_none_switches_every_effect_off():
     assert all(getattr(Augmentation.none(), effect) == 0 for effect in EFFECTS)
     assert set(EFFECTS) <= {field.name for field in fields(Augmentation)}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({effect: chance} for effect, chance in zip(EFFECTS, [-0.1, 1.5, float("nan")] * 3, strict=False)),
+        {"degrees": -1.0},
+        {"scale": (0.0, 1.0)},
+        {"shift": float("inf")},
+        {"gain": (1.3, 0.6)},
+        {"offset": -1.0},
+        {"gamma": (0.0, 1.0)},
+        {"side": (80, 28)},
+        {"side": (0, 28)},
+        {"blur_sigma": (0.0, 1.0)},
+        {"noise_sigma": (-1.0, 1.0)},
+        {"occlude_share": (0.5, 1.5)},
+        {"jpeg_quality": (0, 90)},
+    ],
+)
+def test_what_is_no_chance_or_range_is_refused_with_its_name(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Augmentation(**wrong)
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_the_extremes_that_are_allowed_make_crops_too(image, end):
+    single = ("degrees", "shift", "offset")
+    strengths = {name: limits[end] if name in single else (limits[end],) * 2 for name, limits in LIMITS.items()}
+    changed = augment(image, Augmentation(**dict.fromkeys(EFFECTS, 1.0), **strengths), np.random.default_rng(0))
+    assert (changed.shape, changed.dtype) == (image.shape, np.uint8)
 
 
 def test_the_same_generator_state_gives_the_same_picture(image):

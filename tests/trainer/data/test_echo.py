@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections import Counter
 
 import pytest
@@ -23,7 +24,7 @@ def test_with_one_use_each_step_has_a_batch_of_its_own():
 
 def test_each_batch_is_read_once_while_its_turns_last():
     read = []
-    memory = Memory(lambda question: read.append(question) or -question)
+    memory = Memory(lambda question: read.append(question) or -question, uses=3)
     answers = [memory.get(turn_of(step, 3).question) for step in range(6 * WINDOW)]
     assert read == list(range(2 * WINDOW))
     assert answers == [-turn_of(step, 3).question for step in range(6 * WINDOW)]
@@ -31,7 +32,17 @@ def test_each_batch_is_read_once_while_its_turns_last():
 
 def test_what_was_forgotten_is_read_again():
     read = []
-    memory = Memory(read.append)
+    memory = Memory(read.append, uses=2)
     for question in (*range(WINDOW + 1), 0):
         memory.get(question)
     assert read == [*range(WINDOW + 1), 0]
+
+
+def test_with_one_use_no_batch_is_kept():
+    class Batch:
+        pass
+
+    for uses, kept in ((1, False), (2, True)):
+        memory = Memory(lambda _question: Batch(), uses=uses)
+        batch = weakref.ref(memory.get(0))
+        assert (batch() is not None) == kept

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from server.domain import Faces
 from server.errors import StorageError
 from server.vision.align import align
-from trainer.data.catalog import read_folders
+from trainer.data.catalog import read_folders, read_list
 from trainer.data.prepare import Fate, Preparation, detector_of, most_prominent, write_dropped
 from trainer.data.template import template_for
 
@@ -65,6 +66,26 @@ def test_photographs_that_differ_in_their_ending_only_both_become_crops(photogra
     assert fates(preparation(tmp_path), photographs) == [Fate.CROPPED] * 5
     names = sorted(path.name for path in (tmp_path / "crops" / "bo").iterdir())
     assert names == ["0.jpg", "1.jpg.jpg", "1.png.jpg"]
+
+
+def test_photographs_of_one_person_with_one_name_in_several_folders_all_become_crops(photographs, tmp_path):
+    (photographs / "list.csv").write_text("path,identity\nann/0.png,ann\nbo/0.png,ann\nann/1.png,ann\n")
+    catalog = read_list(photographs / "list.csv")
+    done = list(preparation(tmp_path).all(catalog, workers=2))
+    assert [item.fate for item in done] == [Fate.CROPPED] * 3
+    names = sorted(path.name for path in (tmp_path / "crops" / "ann").iterdir())
+    assert len(names) == 3
+    assert names[2] == "1.jpg"
+    assert all(re.fullmatch(r"0-[0-9a-f]{8}\.jpg", name) for name in names[:2])
+    again = list(preparation(tmp_path).all(catalog, workers=2))
+    assert [item.fate for item in again] == [Fate.ALREADY_THERE] * 3
+
+
+def test_a_name_with_its_ending_may_be_that_of_another_photograph(photographs, tmp_path):
+    for name in ("1.jpg", "1.png.jpg"):
+        (photographs / "bo" / name).write_bytes((photographs / "bo" / "1.png").read_bytes())
+    assert fates(preparation(tmp_path), photographs) == [Fate.CROPPED] * 6
+    assert len(list((tmp_path / "crops" / "bo").iterdir())) == 4
 
 
 def test_what_gives_no_crop_is_listed_with_its_reason(photographs, tmp_path):

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from server.errors import ModelError
+from server.inference.engines.manager import EngineManager
+from server.inference.engines.profiles import workload_for
 from server.inference.engines.store import EngineStore
 from server.inference.gpu.fake import FakeBuilder
+from server.inference.manifest import load_manifest
 from server.inference.precision import Precision
 from server.models.tiny import write_tiny_embedder
+from server.settings import load_settings
 from trainer.export.engine import EngineOrder, export_engine
 
 CROPS = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
@@ -33,6 +37,14 @@ def test_the_engine_of_a_folder_lies_in_the_servers_cache(folder, store, precisi
     assert 0.98 <= cosine <= 1.000001
     again, _ = export_engine(folder, EngineOrder(precision, "sm86"), builder, store, crops=CROPS)
     assert not again.built
+
+
+def test_a_server_with_default_settings_finds_the_engine(folder, store):
+    export_engine(folder, EngineOrder(Precision.FLOAT32, "sm86"), FakeBuilder(), store, crops=CROPS)
+    settings = load_settings([])
+    workload = workload_for(detect_side=settings.detect_side, max_batch=settings.max_batch)
+    server = EngineManager(FakeBuilder(), store, workload)
+    assert server.find(server.key(load_manifest(folder), Precision.FLOAT32, "sm86")) is not None
 
 
 def test_a_network_that_loses_too_much_becomes_no_engine(folder, store):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from server.errors import ModelError
+from server.errors import InvalidInputError, ModelError
 from server.inference.load import Runtime, load_backend
 from trainer.evaluate.model_folder import of_backend
 from trainer.evaluate.proportion import wilson
@@ -55,6 +55,16 @@ def test_a_folder_that_is_there_is_not_overwritten(tmp_path):
     with pytest.raises(ModelError, match="choose another version"):
         export(tmp_path, dataclasses.replace(CARD, licence="other"))
     assert (folder / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [("name", "my model"), ("name", ".."), ("version", "1/2"), ("licence", ""), ("attribution", "x" * 1001)],
+)
+def test_a_text_that_no_manifest_can_hold_is_refused_with_its_name(what, text):
+    with pytest.raises(InvalidInputError, match=f"cannot be a model's {what}") as caught:
+        dataclasses.replace(CARD, **{what: text})
+    assert caught.value.reason == "MODEL_CARD_INVALID"
 
 
 def test_a_failed_export_leaves_nothing_behind(tmp_path):

@@ -152,6 +152,8 @@ def test_a_run_stops_when_val_no_longer_rises(faces, tmp_path):
     assert outcome.end is End.NO_IMPROVEMENT
     assert outcome.progress.step == outcome.progress.best_step + 2 < 50
     assert load_checkpoint(tmp_path / LAST).progress == outcome.progress
+    # Resuming it changes nothing.
+    assert Run(recipe, setting(faces, tmp_path, start=Start.RESUME)).go() == outcome
 
 
 def test_a_collapsed_run_stops_with_advice(faces, tmp_path):

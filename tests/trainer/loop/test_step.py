@@ -121,9 +121,15 @@ class Three(Alone):
     size = 3
 
 
-def test_a_batch_with_fewer_chunks_than_processes_is_refused():
-    with pytest.raises(RecipeError, match=r"2 chunks of 10 for 3 processes; lower the chunk to 6"):
-        place_of(20, 10, Three())
+def test_a_small_batch_has_smaller_chunks_so_that_every_process_has_one():
+    place = place_of(20, 10, Three())
+    assert place.chunks == place.counts == (7, 7, 6)
+
+
+def test_a_batch_with_less_than_two_faces_for_a_process_is_refused():
+    assert place_of(6, 10, Three()).counts == (2, 2, 2)
+    with pytest.raises(RecipeError, match=r"5 faces is too small for 3 processes.*start 2 at most"):
+        place_of(5, 10, Three())
 
 
 def test_a_process_knows_its_rows_and_everybodys_counts():

@@ -19,6 +19,14 @@ def observe(watch, **step):
         watch.observe(**step)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"collapsed_spread": -0.1}, {"narrow_spread": float("nan")}, {"stuck": -1.0}, {"patience": 0}]
+)
+def test_a_rule_out_of_range_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        CollapseRule(**wrong)
+
+
 def test_the_spread_is_the_mean_squared_distance_to_the_centre():
     points = torch.nn.functional.normalize(torch.randn(50, 8), dim=1)
     naive = (points - points.mean(0)).square().sum(1).mean()

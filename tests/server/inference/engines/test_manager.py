@@ -114,6 +114,17 @@ def test_an_int8_engine_is_found_without_crops_once_it_is_built(manager, embedde
     assert not obtain(manager, embedder, Precision.INT8).built
 
 
+def test_an_int8_engine_is_built_anew_when_the_crops_are_others(manager, embedder):
+    generator = np.random.default_rng(0)
+    one, other = (generator.normal(0, spread, (32, 3, 8, 8)).astype(np.float32) for spread in (50, 5))
+    first = obtain(manager, embedder, Precision.INT8, calibration=one)
+    assert not obtain(manager, embedder, Precision.INT8, calibration=one).built
+    second = obtain(manager, embedder, Precision.INT8, calibration=other)
+    assert second.built
+    assert second.plan != first.plan
+    assert obtain(manager, embedder, Precision.INT8).plan == second.plan
+
+
 def test_there_are_no_engines_in_bfloat16(manager, embedder):
     with pytest.raises(InvalidInputError) as caught:
         obtain(manager, embedder, Precision.BFLOAT16)

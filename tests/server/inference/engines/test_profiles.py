@@ -35,7 +35,7 @@ def test_the_usual_cameras_frames_have_profiles_of_their_own_after_letterboxing(
 @pytest.mark.parametrize("multiple", [4, 32])
 def test_every_batch_that_a_detector_may_get_fits_a_profile(multiple):
     wanted = ANY.model_copy(update={"size_multiple": multiple})
-    profiles = profiles_for(wanted, Workload(max_frames=3, frame_side=160))
+    profiles = profiles_for(wanted, Workload(max_crops=64, max_frames=3, frame_side=160))
     sides = range(multiple, 161, multiple)
     for count, height, width in itertools.product((1, 2, 3), sides, sides):
         assert any(one.takes((count, 3, height, width)) for one in profiles), (count, height, width)

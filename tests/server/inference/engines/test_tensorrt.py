@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import onnx
 import pytest
@@ -107,6 +109,16 @@ def test_a_gpu_that_cannot_do_it_is_refused_in_the_librarys_words(library, build
     profile = ShapeProfile((1, 3, 8, 8), (4, 3, 8, 8), (16, 3, 8, 8))
     with pytest.raises(ModelError, match=r"SM75.*FP32 GEMM is not supported"):
         builder.build(embedder[1], (profile,), "sm75", quiet)
+
+
+def test_while_a_runtime_lives_a_builds_errors_are_still_its_own(library, builder, caplog):
+    runtime = TensorRtRuntime(library)  # TensorRT ignores other loggers than this one's from now on, and says so
+    profile = ShapeProfile((1, 3, 8, 8), (1, 3, 8, 8), (1, 3, 8, 8))
+    with caplog.at_level(logging.DEBUG), pytest.raises(ModelError, match="does not read the network"):
+        builder.build(b"not ONNX", (profile,), PORTABLE, quiet)
+    assert "MODEL_DESERIALIZE_FAILED" in caplog.text
+    assert "differs from one already registered" not in caplog.text
+    del runtime
 
 
 def test_an_int8_network_becomes_an_engine(builder, store, embedder):

@@ -4,7 +4,7 @@ import gc
 import logging
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -206,6 +206,80 @@ def test_a_lost_device_fails_what_waits_and_all_that_comes_later(backend, faults
     faults.enqueued = lambda _batch: None
     with pytest.raises(InferenceError, match=r"illegal memory access.*nvidia-smi"):
         backend.run(crops(1))
+
+
+def lost_for(wide):
+    """Fails batches of frames, which are wider than crops, or the crops."""
+
+    def lose(batch):
+        if (batch.shape[3] > tiny.SIDE) == wide:
+            raise DeviceError(Trouble.LOST, "fell off the bus")
+
+    return lose
+
+
+def queued(worker, *calls):
+    """What becomes of calls that the worker takes up only once all of them wait, in this order: their futures."""
+    free, held = threading.Event(), threading.Event()
+
+    def hold(_device):
+        held.set()
+        free.wait()
+
+    def start(work, *arguments):
+        future = Future()
+
+        def call():
+            try:
+                future.set_result(work(*arguments))
+            except InferenceError as error:
+                future.set_exception(error)
+
+        threading.Thread(target=call, daemon=True).start()  # a test that fails must not wait for it
+        return future
+
+    start(worker.do, hold)
+    held.wait()
+    futures = []
+    for count, call in enumerate(calls):
+        futures.append(start(*call))
+        while worker._jobs.qsize() <= count:
+            time.sleep(0.001)
+    free.set()
+    return futures
+
+
+def reasons_of(futures):
+    return [future.exception(timeout=20).reason for future in futures]
+
+
+FRAMES = np.zeros((2, 3, 36, 64), np.float32)
+
+
+def test_a_call_that_waits_for_a_place_is_told_when_the_device_is_lost_meanwhile(backend, detector, faults, worker):
+    faults.enqueued = lost_for(wide=True)
+    # The two of the embedder take both its places, so that the third lands the frames, and learns of the loss.
+    calls = [(detector.run, FRAMES), *[(backend.run, crops(3, seed)) for seed in range(3)], (detector.run, FRAMES)]
+    assert reasons_of(queued(worker, *calls)) == ["DEVICE_LOST"] * 5
+    assert reason_of(backend.run, crops(1)) == "DEVICE_LOST"
+
+
+def test_a_batch_is_not_tried_again_in_halves_when_the_device_is_lost_meanwhile(backend, detector, faults, worker):
+    def fail(batch):
+        lost_for(wide=True)(batch)
+        out_of_memory_above(4)(batch)
+
+    faults.enqueued = fail
+    assert reasons_of(queued(worker, (backend.run, crops(8)), (detector.run, FRAMES))) == ["DEVICE_LOST"] * 2
+
+
+def test_a_device_that_is_lost_while_memory_is_given_back_is_lost(backend, faults, worker):
+    def lose(_nbytes):
+        raise DeviceError(Trouble.LOST, "fell off the bus")
+
+    faults.enqueued, faults.freeing = out_of_memory_above(4), lose
+    assert reasons_of(queued(worker, (backend.run, crops(8)))) == ["DEVICE_LOST"]
+    assert worker.lost
 
 
 def test_a_device_that_is_lost_while_it_is_handed_a_batch_is_lost(backend, faults, worker):
