@@ -44,6 +44,7 @@ SEEDS = range(5)
 PRECISION = 0.995
 TRACK_LOOKS = (2, 3, 5)
 SIZES = MappingProxyType({"few": 1_000, "some": 10_000, "many": 100_000})
+FACES_EACH = 3
 TIMED = 400
 ENROLLED = 1_000
 SEARCH_FAR = 1e-3
@@ -175,8 +176,8 @@ def _share(what: str, found: Sequence[bool | None]) -> Figure:
 
 
 def _crowd(settings: ClusterSettings, count: int) -> Clusters:
-    """Unknown people, three faces each, as far apart as real ones."""
-    people = np.arange(count) // 3
+    """Unknown people with some faces each, as far apart as real ones."""
+    people = np.arange(count) // FACES_EACH
     vectors = _faces(people, np.random.default_rng(1))
     rows = ClusterRows(
         faces=tuple(FaceRow(UnknownFace(i + 1, vectors[i], 0.8), int(people[i]) + 1) for i in range(count)),
@@ -204,7 +205,7 @@ def _faces(people: NDArray[np.int64], random: np.random.Generator, dimension: in
 def _one(clusters: Clusters, count: int, round_: int) -> Cost:
     """Every second face is of somebody who is there, the others are new people."""
     known = bool(round_ % 2)
-    person = round_ if known else count + round_
+    person = round_ % (count // FACES_EACH) if known else count + round_
     (vector,) = _faces(np.array([person]), np.random.default_rng([3, round_]))
     face = UnknownFace(count + 1 + round_, vector, 0.8)
     start = time.perf_counter()
