@@ -59,7 +59,8 @@ docs: setup ## make the generated parts of the docs anew
 	$(BIN)/python -m tests.repo.modules_page
 
 test: setup models ## set everything up and run the tests
-	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/e2e
+	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/e2e \
+		|| $(BIN)/pytest --ignore tests/e2e --last-failed --last-failed-no-failures none
 	$(BIN)/pytest tests/e2e
 
 check: lint types layers proto-check test ## everything that CI checks
