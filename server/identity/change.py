@@ -28,7 +28,7 @@ class GalleryChange:
         person: who that is now; `GONE` when removed.
         added: keys of new templates, ascending.
         vectors: (len(added), D) their embeddings.
-        coherences: of those new templates that are means of several looks, by key.
+        coherences: of those templates of the person, the new ones at least, that are means of several looks, by key.
         removed: keys of templates that are gone.
         negatives: everything that the person was said not to look like; None when that did not change.
     """

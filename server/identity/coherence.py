@@ -8,10 +8,13 @@ they differ. Thresholds are measured on single pictures, so a distance to a mean
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from server.domain import Embedding
 
 
 def as_of_one_look(distances: ArrayLike, coherences: ArrayLike) -> NDArray[np.float64]:
@@ -29,8 +32,23 @@ def as_of_one_look(distances: ArrayLike, coherences: ArrayLike) -> NDArray[np.fl
         Squared L2, never smaller than `distances`, and the same where the coherence is 1.
     """
     given = np.asarray(distances, np.float64)
-    shrunk: NDArray[np.float64] = np.maximum(given, given + (2 - given) * (1 - np.sqrt(coherences)))
-    return shrunk
+    farther: NDArray[np.float64] = np.maximum(given, given + (2 - given) * (1 - np.sqrt(coherences)))
+    return farther
+
+
+def shrunk(embedding: Embedding, coherence: float) -> Embedding:
+    """A mean of looks, shortened so that 2 - 2 times the product of two of them is their distance as of one look.
+
+    That is `as_of_one_look` with the product of their coherences, for distances up to 2: farther apart nobody is near.
+
+    Args:
+        embedding: (D,) float32 of norm 1.
+        coherence: in (0, 1]; 1 leaves the embedding as it is.
+
+    Returns:
+        (D,) float32.
+    """
+    return embedding if coherence == 1 else embedding * np.float32(math.sqrt(coherence))
 
 
 def counted(

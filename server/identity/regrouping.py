@@ -7,13 +7,11 @@ Two chunklets with a cannot-link between them are never in one group.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-
 from server.domain import Embedding
+from server.identity.coherence import shrunk
 
 NO_CHUNKLET = 0
 """The chunklet of a face about which no admin has said anything."""
@@ -40,11 +38,8 @@ class UnknownFace:
 
     @property
     def shrunk(self) -> Embedding:
-        """(D,) float32, of the root of the coherence for a norm, so that products with others are as those of looks.
-
-        2 - 2 times the product of two of them is their distance `server.identity.coherence.as_of_one_look`.
-        """
-        return self.embedding if self.coherence == 1 else self.embedding * np.float32(math.sqrt(self.coherence))
+        """(D,) float32: the embedding shortened by its coherence; distances between faces are then as of one look."""
+        return shrunk(self.embedding, self.coherence)
 
 
 @dataclass(frozen=True, slots=True)

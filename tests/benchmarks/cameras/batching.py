@@ -9,12 +9,13 @@ from statistics import mean
 
 import numpy as np
 
+from server.defaults import DETECT_SIDE
 from server.inference.backend import Backend, Tensor
 from server.inference.cores import Cores
 from server.inference.load import Runtime, load_backend
 from server.models.probes import Role
 from server.models.runtimes import RuntimeChooser
-from tests.benchmarks.cameras.peers import DETECT_SIDE, EMBEDDER
+from tests.benchmarks.cameras.peers import EMBEDDER
 from tests.benchmarks.cameras.section import Measured, Size
 from tests.benchmarks.report import Bar, Figure
 from tests.server_process import MODELS

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.defaults import DETECT_SIDE
 from server.inference.manifest import WEIGHTS_FILE, load_manifest
 from tests.benchmarks.cameras.pictures import STILLS
 from tests.server_process import MODELS, PROJECT
@@ -18,8 +19,6 @@ from tests.server_process import MODELS, PROJECT
 _HERE = Path(__file__).parent
 _PEERS_PYTHON = PROJECT / "build" / "peers" / "bin" / "python"
 DETECTOR, EMBEDDER = MODELS / "yunet" / "2023mar", MODELS / "sface" / "2021dec"
-DETECT_SIDE = 640
-"""The server's default."""
 
 
 @dataclass(frozen=True, slots=True)

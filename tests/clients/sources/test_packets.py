@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from clients.sources.open import open_packets
 from clients.sources.packets import PacketCamera, PacketFile
 from tests.clients.conftest import MakeClip
 from tests.clients.rtsp_camera import rtsp_camera
-from tests.encoded import encoded, level_of
+from tests.encoded import Encoded, encoded, level_of
 
 CODECS = list(PacketCodec)
 
@@ -25,18 +26,22 @@ def write_clip(path: Path, *, codec: str, b_frames: int = 0, count: int = 14, gr
     """A video of which picture N, from 0, looks like `level_of` N."""
     packets = encoded(count, codec=codec, b_frames=b_frames, group=group)
     delay = 2 if b_frames else 0
+    times = [(each.shown + delay, number) for number, each in enumerate(packets)]
+    return muxed(path, codec, packets, times, Fraction(1, 25))
+
+
+def muxed(path: Path, codec: str, packets: Sequence[Encoded], times: Sequence[tuple[int, int]], unit: Fraction) -> Path:
+    """A video of these packets, each shown and decoded at such a multiple of the unit, seconds."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream({"h264": "libx264", "hevc": "libx265"}[codec], rate=25)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         if codec == "hevc":
             stream.options = {"x265-params": "log-level=none"}
         container.start_encoding()
-        for number, each in enumerate(packets):
+        for each, (shown_at, decoded_at) in zip(packets, times, strict=True):
             packet = av.Packet(each.data)
-            packet.pts, packet.dts, packet.time_base = each.shown + delay, number, stream.time_base
-            packet.is_keyframe = each.key
-            packet.stream = stream
-            packet.time_base = 1 / stream.average_rate
+            packet.pts, packet.dts, packet.time_base = shown_at, decoded_at, unit
+            packet.is_keyframe, packet.stream = each.key, stream
             container.mux(packet)
     return path
 
@@ -114,19 +119,9 @@ def test_what_a_decoder_holds_back_is_known_also_where_the_rate_varies(
 ) -> None:
     shown_ms = [10 * number if number < 6 else 60 + 400 * (number - 6) for number in range(14)]
     decoded_ms = [0, 10, *(ms + 20 for ms in shown_ms)]
-    path = tmp_path / f"clip.{suffix}"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream({"h264": "libx264", "hevc": "libx265"}[codec], rate=25)
-        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
-        if codec == "hevc":
-            stream.options = {"x265-params": "log-level=none"}
-        container.start_encoding()
-        for number, each in enumerate(encoded(14, codec=codec, b_frames=3)):
-            packet = av.Packet(each.data)
-            packet.pts, packet.dts, packet.time_base = shown_ms[each.shown] + 20, decoded_ms[number], Fraction(1, 1000)
-            packet.is_keyframe, packet.stream = each.key, stream
-            container.mux(packet)
-    source = PacketFile(path)
+    packets = encoded(14, codec=codec, b_frames=3)
+    times = [(shown_ms[each.shown] + 20, decoded_ms[number]) for number, each in enumerate(packets)]
+    source = PacketFile(muxed(tmp_path / f"clip.{suffix}", codec, packets, times, Fraction(1, 1000)))
     assert source.held_back == late(list(source)) == 2
     source.close()
 
