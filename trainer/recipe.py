@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
+from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -226,10 +227,16 @@ def compatible(network: str = "resnet-s") -> Recipe:
     )
 
 
-RECIPES: Mapping[str, Callable[[str], Recipe]] = MappingProxyType(
-    {"paper": paper, "small": small, "compatible": compatible}
-)
-"""Recipes by name, each a function of the network's name."""
+class NamedRecipe(Protocol):
+    """A recipe for any network, with one that it is meant for."""
+
+    def __call__(self, network: str = ...) -> Recipe:
+        """The recipe with this network."""
+        ...
+
+
+RECIPES: Mapping[str, NamedRecipe] = MappingProxyType({"paper": paper, "small": small, "compatible": compatible})
+"""Recipes by name."""
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 

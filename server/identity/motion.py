@@ -62,8 +62,8 @@ class Motion:
             return Motion(centre, size, self.velocity, self.growth, self.at_ns)
         share = -math.expm1(-gap_s / _SMOOTHING_S)
         velocity = self.velocity + share * ((centre - self.centre) / gap_s - self.velocity)
-        seen = math.log(math.sqrt(float(np.prod(size) / np.prod(self.size)))) / gap_s
-        growth = self.growth + share * (float(np.clip(seen, -_MOST_GROWTH, _MOST_GROWTH)) - self.growth)
+        seen = 0.5 * math.log(float(size[0] * size[1] / (self.size[0] * self.size[1]))) / gap_s
+        growth = self.growth + share * (min(_MOST_GROWTH, max(-_MOST_GROWTH, seen)) - self.growth)
         return Motion(centre, size, velocity, growth, at_ns)
 
     def stopped(self, at_ns: int) -> Motion:

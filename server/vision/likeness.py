@@ -44,6 +44,8 @@ def likeness(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
         after: (40, 40) uint8.
     """
     core = before[_SLACK:-_SLACK, _SLACK:-_SLACK]
-    if core.std() == 0:
+    darkest, brightest, _, _ = cv2.minMaxLoc(core)
+    if darkest == brightest:
         return 0.0  # the correlation is undefined, and OpenCV answers 1
-    return float(cv2.matchTemplate(after, core, cv2.TM_CCOEFF_NORMED).max())
+    _, highest, _, _ = cv2.minMaxLoc(cv2.matchTemplate(after, core, cv2.TM_CCOEFF_NORMED))
+    return highest

@@ -107,8 +107,16 @@ def to_tensor(images: Sequence[Image] | NDArray[np.uint8], pixels: PixelSpec) ->
         images: N images (H, W, 3) uint8 BGR, N >= 1.
         pixels: the network's wish.
     """
-    swap = pixels.colour is ColourOrder.RGB
-    blob = np.asarray(cv2.dnn.blobFromImages(list(images), mean=pixels.mean, swapRB=swap), np.float32)
+    height, width = images[0].shape[:2]
+    tensor = np.empty((len(images), 3, height, width), np.float32)
+    for image, planes in zip(images, tensor, strict=True):
+        channels = cv2.split(image)  # several times as fast as cv2.dnn.blobFromImages, and the same numbers
+        if pixels.colour is ColourOrder.RGB:
+            channels = channels[::-1]
+        for plane, channel in zip(planes, channels, strict=True):
+            plane[:] = channel
+    if pixels.mean != (0.0, 0.0, 0.0):
+        tensor -= np.asarray(pixels.mean, np.float32)[:, None, None]
     if pixels.std != (1.0, 1.0, 1.0):
-        blob /= np.asarray(pixels.std, np.float32)[:, None, None]
-    return blob
+        tensor /= np.asarray(pixels.std, np.float32)[:, None, None]
+    return tensor

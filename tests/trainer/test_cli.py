@@ -150,6 +150,13 @@ def test_what_a_resumed_run_has_of_its_own_is_wrong_usage(trained, faces, option
     assert option in answer.output
 
 
+def test_a_network_beside_a_recipe_that_names_its_own_is_wrong_usage(trained, faces, tmp_path):
+    answer = run("train", faces, tmp_path / "run", "--recipe", trained / "recipe.json", "--network", "nn4")
+    assert answer.exit_code == 2
+    assert "--network" in answer.output
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_begins_with_another_runs_weights(trained, faces, tmp_path):
     recipe = json.loads((trained / "recipe.json").read_text()) | {"steps": 1, "seed": 5}
     recipe["optimiser"]["learning_rate"] = 1e-12
@@ -344,6 +351,15 @@ def test_a_model_name_that_no_manifest_can_hold_is_refused_before_any_work(train
         *("--model", "a model/1", "--licence", "x", "--attribution", "y"),
     )
     assert answer.exception.reason == "MODEL_CARD_INVALID"
+
+
+def test_a_model_that_is_there_is_refused_before_any_work(trained, tmp_path):
+    (tmp_path / "models" / "tiny" / "1").mkdir(parents=True)
+    answer = run(
+        *("export", trained / "best.ckpt", tmp_path / "models", "--crops", tmp_path, "--pairs", tmp_path / "none.csv"),
+        *("--model", "tiny/1", "--licence", "x", "--attribution", "y"),
+    )
+    assert answer.exception.reason == "MODEL_EXISTS"
 
 
 def test_a_missing_photograph_in_the_pairs_is_refused(trained, faces, tmp_path):

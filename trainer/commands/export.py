@@ -20,7 +20,7 @@ from trainer.evaluate.embed import embed_files, of_network
 from trainer.evaluate.pairs import read_pairs
 from trainer.evaluate.report import judge_pairs, require_points
 from trainer.evaluate.subject import open_checkpoint
-from trainer.export.folder import Card, export_folder
+from trainer.export.folder import Card, export_folder, vacant
 from trainer.export.onnx import WeightType
 from trainer.recipe import fingerprint
 
@@ -71,6 +71,7 @@ def export(  # noqa: PLR0913 one parameter an option
         *(name, version, licence, attribution),
         source=f"facestream-train, {recipe.network.name}, recipe {fingerprint(recipe)[:12]}",
     )
+    vacant(models, card)
     listed = read_pairs(pairs, crops)
     height, width = architecture.height, architecture.width
     embeddings = embed_files(listed.images, of_network(network, architecture.pixels), height=height, width=width)

@@ -39,7 +39,9 @@ def train(  # noqa: PLR0913 one parameter an option
     recipe: Annotated[
         str | None, typer.Option(help=f"One of {', '.join(RECIPES)}, or a JSON file.", show_default="small")
     ] = None,
-    network: Annotated[str | None, typer.Option(help="For a named recipe: the network.", show_default="nn4")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="For a named recipe: the network.", show_default="the recipe's")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Other than the recipe's number of mini-batches.")] = None,
     resume: Annotated[
         bool,
@@ -66,7 +68,7 @@ def train(  # noqa: PLR0913 one parameter an option
     start = Start.RESUME if resume else Start.FRESH
     if resume:
         _refuse_with_resume({"--recipe": recipe, "--network": network, "--steps": steps, "--weights": weights})
-    chosen = _recipe_of(folder) if resume else _recipe(recipe or "small", network or "nn4", steps)
+    chosen = _recipe_of(folder) if resume else _recipe(recipe or "small", network, steps)
     tensors = _initial(weights) if weights is not None else ()
     catalog = read_catalog(crops)
     chosen, older = _older(chosen, compatible_with, start)
@@ -177,8 +179,16 @@ def _fastest() -> Runtime:
     return Runtime.OPENVINO_BF16 if "BF16" in capabilities() else Runtime.OPENVINO
 
 
-def _recipe(recipe: str, network: str, steps: int | None) -> Recipe:
-    chosen = RECIPES[recipe](network) if recipe in RECIPES else _read(Path(recipe))
+def _recipe(recipe: str, network: str | None, steps: int | None) -> Recipe:
+    if recipe in RECIPES:
+        chosen = RECIPES[recipe](network) if network else RECIPES[recipe]()
+    elif network is None:
+        chosen = _read(Path(recipe))
+    else:
+        raise typer.BadParameter(
+            f"the recipe in {recipe} names its own network; write {network} there, or name one of {', '.join(RECIPES)}",
+            param_hint="--network",
+        )
     return chosen if steps is None else replace(chosen, steps=steps)
 
 

@@ -78,6 +78,18 @@ class Card:
                 ) from error
 
 
+def vacant(models: Path, card: Card) -> Path:
+    """Where in the models directory a model goes.
+
+    Raises:
+        ModelError: MODEL_EXISTS when one is there.
+    """
+    target = models / card.name / card.version
+    if target.exists():
+        raise ModelError("MODEL_EXISTS", f"{target} is there already; choose another version or delete it")
+    return target
+
+
 def export_folder(
     network: nn.Sequential,
     architecture: Architecture,
@@ -100,9 +112,7 @@ def export_folder(
     Raises:
         ModelError: MODEL_EXISTS, EXPORT_DIFFERS, or MODEL_NOT_WRITTEN; nothing is left behind then.
     """
-    target = models / card.name / card.version
-    if target.exists():
-        raise ModelError("MODEL_EXISTS", f"{target} is there already; choose another version or delete it")
+    target = vacant(models, card)
     content = to_onnx(network, architecture, weights)
     manifest = _manifest(network, architecture, card, hashlib.sha256(content).hexdigest())
     backend = OnnxBackend(manifest, content, threads=1)
