@@ -79,10 +79,13 @@ class Finding:
         match self.trouble:
             case Trouble.DUPLICATE if self.other is not None:
                 other = shlex.quote(self.other.id)
-                return f"facestream-admin person enrol --to {own} PHOTOS && facestream-admin person delete {other}"
+                # in this order: while the other is enrolled, these photographs are that person's
+                return f"facestream-admin person delete {other} && facestream-admin person enrol --to {own} PHOTOS"
             case Trouble.MISPLACED:
                 return f"facestream-admin person delete {own} && facestream-admin person enrol NAME PHOTOS"
-            case Trouble.CONFUSABLE | Trouble.WEAK:
+            case Trouble.CONFUSABLE:
+                return f"facestream-admin person enrol --allow-lookalikes --to {own} PHOTOS"
+            case Trouble.WEAK:
                 return f"facestream-admin person enrol --to {own} PHOTOS"
             case _:
                 return ""

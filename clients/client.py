@@ -43,7 +43,7 @@ from clients.session import RecognitionStream
 from clients.sightings import Sightings
 from clients.sources.source import PacketSource, Source
 from clients.statistics import ServerStatistics
-from clients.text import printable
+from clients.text import comparable, composed, printable
 from clients.unknowns import Unknowns
 from clients.wire.checkup import read_checkup
 from clients.wire.faces import read_recognition
@@ -187,11 +187,10 @@ class Client:
             try:
                 return (await self.get(name)).identity
             except NotFoundError:
-                if "/" in who:
+                if name == who:
                     raise
-        similar = [identity async for identity in self.list(who)]
-        wanted = who.casefold()
-        same = [identity for identity in similar if identity.display_name.casefold() == wanted]
+        similar = [identity async for identity in self.list(composed(who))]
+        same = [identity for identity in similar if comparable(identity.display_name) == comparable(who)]
         if len(same) == 1:
             return same[0]
         if same:

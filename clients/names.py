@@ -15,7 +15,7 @@ def gallery_name(text: str) -> str:
 
 def identity_name(gallery: str, text: str) -> str:
     """The resource name of an identity that may be given by its id alone; "" when the text can be neither."""
-    if "/" in text:
+    if text.startswith("tenants/"):  # a display name may have a slash in it
         return text
     return f"{gallery or _DEFAULT_GALLERY}/identities/{text}" if _ID.fullmatch(text) else ""
 

@@ -42,7 +42,8 @@ class StreamOptions:
         camera: name of the camera: 1 to 64 of A-Z, a-z, 0-9, '.', '_', '-'.
         gallery: resource name to match against; "" means the server's default.
         target_far: wanted false accept rate of one face against the whole gallery, in (0, 0.1]; 0 means the server's.
-        max_frame_age_s: frames that waited longer are dropped; 0 means the server's limit.
+        max_frame_age_s: frames that waited longer are dropped; 0 means the server's limit, and
+            with EVERY the longest that a server allows.
         delivery: which frames are sent.
         max_in_flight: frames without an answer at the same time; the server may advise fewer. None takes what it
             advises, and 2 when it advises nothing. EVERY uses one.

@@ -79,6 +79,7 @@ def _answer_json(answer: Answer) -> Json:
         case Unknown():
             return {
                 "answer": "unknown",
+                "unknown": answer.group or None,
                 "reason": str(answer.reason),
                 "distance": _rounded(answer.distance),
                 "threshold": round(answer.threshold, 4),

@@ -12,7 +12,7 @@ from clients.seen import (
     PersonChange,
     RecordedSighting,
     SightingDeleted,
-    SightingEvent,
+    SightingNews,
     UnknownPerson,
     UnknownState,
 )
@@ -114,7 +114,7 @@ def operation_row(operation: Operation) -> tuple[str, ...]:
     return operation.id, what, clock(operation.created_at), operation.principal, about
 
 
-def event_json(event: SightingEvent) -> Json:
+def event_json(event: SightingNews) -> Json:
     """What a watcher is told."""
     match event:
         case RecordedSighting():
@@ -125,7 +125,7 @@ def event_json(event: SightingEvent) -> Json:
             return {"event": "deleted", "name": name}
 
 
-def event_line(event: SightingEvent) -> str:
+def event_line(event: SightingNews) -> str:
     """What a watcher is told, for people."""
     match event:
         case RecordedSighting():

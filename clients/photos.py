@@ -15,6 +15,12 @@ PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 MAX_PHOTO_BYTES = 8 * 2**20
 """Larger files are made smaller before they are sent."""
 
+MAX_PHOTO_PIXELS = 2**25
+"""So are pictures of more pixels, however few bytes they take."""
+
+_WORTH_A_LOOK = 2**19
+"""Photographs of so many pixels are larger, bytes."""
+
 _MAX_SIDE = 2560
 """Longer side of a photograph that was made smaller, pixels: the face of a portrait keeps hundreds of them."""
 
@@ -62,10 +68,24 @@ def read_photo(path: Path) -> Photo:
     # The server takes what Python calls printable, which leaves joiners and odd spaces out.
     source = "".join(c for c in printable(path.name) if c.isprintable())[:_MAX_SOURCE]
     foreign = data[:2] == b"BM" or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
-    if foreign or len(data) > MAX_PHOTO_BYTES:
+    if foreign or len(data) > MAX_PHOTO_BYTES or _pixels(data) > MAX_PHOTO_PIXELS:
         return Photo(source, _as_jpeg(path, data), Codec.JPEG)
     # Damaged and foreign files go to the server as they are: it says what is wrong with each.
     return Photo(source, data)
+
+
+def _pixels(data: bytes) -> int:
+    """About how many a picture has; 0 for a small file, which needs no look, and for what is no picture."""
+    import cv2
+    import numpy as np
+
+    if len(data) < _WORTH_A_LOOK:
+        return 0
+    try:
+        eighth = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    except cv2.error:
+        return 0
+    return 0 if eighth is None else eighth.shape[0] * eighth.shape[1] * 64
 
 
 def _as_jpeg(path: Path, data: bytes) -> bytes:

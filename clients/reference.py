@@ -42,7 +42,8 @@ A line of `facestream-camera --output jsonl` is one frame: `sequence` (its numbe
 | `result` | `latency_ms`, `server_ms`, `faces`: `box` (left, top, width, height in pixels of the source), `name` \
 (null unless somebody enrolled was recognised), `answer` (`match`, `unknown`, `undecided`, `none`), `identity`, \
 `distance`, `threshold`, `margin`, `confidence`, `provisional` (true while only one look at the face says so), \
-`reason`, `quality`, `score` |
+`reason`, `quality`, `score`, `track` (of the face, while it is followed), `unknown` \
+(of somebody who is not enrolled: the group of unknown faces, null while there is none) |
 | `dropped` | `by` (`client`, `server`), `reason` (`superseded` by a newer frame, `too_old`, `draining`, \
 `not_connected`, `closing`) |
 | `error` | `by`, `reason`, `message` |

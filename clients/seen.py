@@ -124,8 +124,16 @@ class SightingDeleted:
     name: str
 
 
-SightingEvent: TypeAlias = RecordedSighting | PersonChange | SightingDeleted
-"""What a watcher is told; a sighting that is new or changed comes as itself."""
+@dataclass(frozen=True, slots=True)
+class WatchBegan:
+    """From now on a watcher is told: what a list shows after this, and what comes, leave nothing out."""
+
+
+SightingNews: TypeAlias = RecordedSighting | PersonChange | SightingDeleted
+"""What has happened; a sighting that is new or changed comes as itself."""
+
+SightingEvent: TypeAlias = WatchBegan | SightingNews
+"""What a watcher is told."""
 
 
 class UnknownState(StrEnum):

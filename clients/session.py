@@ -34,6 +34,9 @@ from clients.wire.stream import Ready
 
 _log = logging.getLogger(__name__)
 
+_MOST_AGE_S = 60.0
+"""The longest that a server lets a frame wait, if it is asked to."""
+
 _ANSWERS = 64
 """Answers that wait for the program. When it doesn't take them, nothing more is read from server and source."""
 
@@ -238,8 +241,14 @@ class RecognitionStream:
             camera=options.camera,
             gallery=options.gallery,
             target_far=options.target_far,
-            max_frame_age_s=options.max_frame_age_s,
+            max_frame_age_s=self._max_frame_age_s(),
         )
+
+    def _max_frame_age_s(self) -> float:
+        """0 leaves it to the server, whose limit is one for cameras: a file's frame must not be dropped for waiting."""
+        options = self._options
+        patient = options.delivery is Delivery.EVERY and not options.max_frame_age_s
+        return _MOST_AGE_S if patient else options.max_frame_age_s
 
     def _begin(self, ready: Ready, connection: Connection) -> Exchange:
         """The exchange over a connection that is open. The first one starts the feed."""

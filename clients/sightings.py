@@ -59,7 +59,9 @@ class Sightings:
         return read_sighting(response.sighting), response.crop
 
     async def watch(self, *, camera: str = "", include_ignored: bool = False) -> AsyncIterator[SightingEvent]:
-        """Sightings as they come and change, and people as they get other names, from now on.
+        """Sightings as they come and change, and people as they get other names, from the `WatchBegan` on.
+
+        It comes first: whoever lists sightings after it misses none.
 
         Raises:
             UnavailableError: the server stops or is out of reach.

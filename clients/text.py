@@ -25,6 +25,16 @@ def printable(text: object) -> str:
     return "".join(c for c in plain if c in _JOINERS or unicodedata.category(c) not in _UNPRINTABLE)
 
 
+def composed(text: str) -> str:
+    """The text with accents in their letters, as the server keeps names; Macs take them apart in files' names."""
+    return unicodedata.normalize("NFC", text)
+
+
+def comparable(name: str) -> str:
+    """A name as it is compared with others: whatever its case, and however its accents are encoded."""
+    return composed(composed(name).casefold())
+
+
 def clipped(text: str, length: int) -> str:
     """The text, cut to a length of at least 1 with an ellipsis when it is longer."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -47,7 +47,7 @@ async def serve(settings: Settings, *, seat: Seat | None = None, ready: Callable
     _set_up_threads()
     stopping = _stop_signal()
     metrics = Metrics.registered()
-    health, late = Health(SERVICES), LateServices()
+    health, late = Health(SERVICES), LateServices(SERVICES)
     server = endpoint_of(settings, metrics.calls, late, shared_port=seat is not None)
     await health.register(server)
     address = settings.listen if seat is None else seat.listen

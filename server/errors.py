@@ -142,6 +142,12 @@ class StorageFullError(StorageError):
     code = Code.RESOURCE_EXHAUSTED
 
 
+class StorageBusyError(StorageError):
+    """The store can't be written now: another process of the server is rewriting its file."""
+
+    code = Code.UNAVAILABLE
+
+
 class DataDirectoryInUseError(StorageError):
     """Another server holds the data directory."""
 

@@ -146,23 +146,26 @@ class _Group:
         pause_s = _FIRST_PAUSE_S
         while not self._stopping.is_set():
             started = time.monotonic()
-            process = await self._start(number, first=not ready.is_set())
-            await self._run_out(process, ready)
+            end = await self._life(number, ready)
             if self._stopping.is_set():
                 return
             if not ready.is_set():
-                raise ConflictError(
-                    "WORKER_FAILED", f"worker {number} could not start (exit status {process.returncode}); see above"
-                )
+                raise ConflictError("WORKER_FAILED", f"worker {number} could not start ({end}); see above")
             if time.monotonic() - started > _A_WHILE_S:
                 pause_s = _FIRST_PAUSE_S
-            _log.error(
-                "worker died and is started anew",
-                extra={"worker": number, "exit_status": process.returncode, "pause_s": pause_s},
-            )
+            _log.error("worker died and is started anew", extra={"worker": number, "end": end, "pause_s": pause_s})
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _life(self, number: int, ready: asyncio.Event) -> str:
+        """A worker's life from start to end; says how it ended. Memory may be too short to start one."""
+        try:
+            process = await self._start(number, first=not ready.is_set())
+        except OSError as error:
+            return f"no process: {error.strerror or error}"
+        await self._run_out(process, ready)
+        return f"exit status {process.returncode}"
 
     async def _start(self, number: int, *, first: bool) -> Process:
         seat = Seat(number, self._settings.workers, self._listen, self._lock, listens_first=number == 0 and first)

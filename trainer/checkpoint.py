@@ -6,21 +6,18 @@ checkpoint needs no state of random generators.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from server.errors import StorageError, StorageFullError
 from trainer.errors import CheckpointError
 from trainer.recipe import Recipe, differences, from_json, to_json
+from trainer.storage import WriteBytes, replace_file, write_bytes
 
 MAGIC = b"facestream checkpoint 1\n"
 """What a checkpoint begins with; the sha256 of the rest follows, since torch does not notice changed weights."""
@@ -75,22 +72,6 @@ class Checkpoint:
         return mean or self.network
 
 
-class WriteBytes(Protocol):
-    """Puts bytes into a new file and onto the disk."""
-
-    def __call__(self, path: Path, content: bytes) -> None:
-        """Writes all of them or raises OSError."""
-        ...
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Puts bytes into a new file and onto the disk, or raises OSError."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def save_checkpoint(path: Path, checkpoint: Checkpoint, write: WriteBytes = write_bytes) -> None:
     """Replaces the file at once: whatever happens, it holds the old checkpoint or the new one.
 
@@ -102,24 +83,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, write: WriteBytes = writ
     torch.save(_content(checkpoint), buffer)
     payload = buffer.getvalue()
     content = MAGIC + hashlib.sha256(payload).digest() + payload
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        write(unfinished, content)
-        unfinished.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink()
-        kind, reason = (
-            (StorageFullError, "DISK_FULL")
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else (StorageError, "CHECKPOINT_NOT_WRITTEN")
-        )
-        kept = "the one before is untouched" if path.exists() else "there is none yet"
-        raise kind(
-            reason,
-            f"the checkpoint {path} ({len(content) / 1e6:.0f} MB) cannot be written: {error.strerror}; "
-            f"{kept}; free some space and resume",
-        ) from error
+    replace_file(path, content, what="the checkpoint", write=write)
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -24,7 +24,7 @@ from clients.errors import (
 from clients.output import PHOTO_COLUMNS, Json, identity_json, photo_json, photo_rows
 from clients.people import Enrolment, PhotoOutcome, Refusal
 from clients.photos import Photo, in_order, pictures_in, read_photo
-from clients.text import printable
+from clients.text import comparable, printable
 
 
 @dataclass(slots=True)
@@ -118,14 +118,14 @@ async def enrol_folder(admin: AdminContext, client: Client, folder: Path, *, all
         Person(display_name=each.name, allow_lookalikes=allow_lookalikes, files=pictures_in(each))
         for each in people_folders(folder)
     ]
-    present = {identity.display_name.casefold() async for identity in client.list()}
+    present = {comparable(identity.display_name) async for identity in client.list()}
     rows: list[tuple[str, ...]] = []
     failures: list[ClientError] = []
     with admin.terminal.progress(shown=True) as progress:
         task = progress.add_task("enrolling", total=sum(len(person.files) for person in people))
         for person in people:
             progress.update(task, description=printable(person.display_name))
-            if person.display_name.casefold() in present:
+            if comparable(person.display_name) in present:
                 progress.advance(task, len(person.files))
                 rows.append((person.display_name, "-", "-", "enrolled already"))
                 continue

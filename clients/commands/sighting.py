@@ -23,7 +23,7 @@ from clients.output_seen import (
     who_is,
 )
 from clients.photos import read_photo
-from clients.seen import PastSearch, RecordedSighting, SightingQuery
+from clients.seen import PastSearch, RecordedSighting, SightingQuery, WatchBegan
 from clients.sheet import SheetFace
 
 app = typer.Typer(help="Who was seen where and when.", no_args_is_help=True, rich_markup_mode=None)
@@ -118,6 +118,8 @@ def watch(
     async def watched(client: Client) -> None:
         count = 0
         async for event in client.sightings.watch(camera=camera, include_ignored=ignored):
+            if isinstance(event, WatchBegan):
+                continue
             if admin.output is Output.JSON:
                 admin.terminal.json(event_json(event))
             else:

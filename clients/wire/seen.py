@@ -75,8 +75,10 @@ def read_past(response: sighting_pb2.SearchSightingsResponse) -> seen.PastSearch
 
 
 def read_event(message: sighting_pb2.WatchSightingsResponse) -> seen.SightingEvent | None:
-    """What a watcher is told; None for what this client doesn't know, and for the beginning."""
+    """What a watcher is told; None for what this client doesn't know."""
     match message.WhichOneof("event"):
+        case "ready":
+            return seen.WatchBegan()
         case "sighting":
             return read_sighting(message.sighting)
         case "person":

@@ -80,6 +80,8 @@ async def opened(settings: Settings, metrics: Metrics, watch: GpuWatch, seat: Se
         sightings = Sightings(galleries, sighting_rule(settings, loaded))
         sightings.keeper.start()
         undo.callback(sightings.keeper.stop)
+        undo.callback(sightings.wait_until_written)
+        undo.callback(frames.shutdown)  # streams that ended have their tracks ended there, which are reported then
         if seat is None:  # the supervisor shows those of its workers
             undo.enter_context(exported(settings.metrics_listen, metrics.registry))
         yield Parts(

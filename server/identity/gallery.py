@@ -107,7 +107,7 @@ class Galleries:
                 fingerprint=fingerprint,
                 dimension=dimension,
                 settings=index,
-                snapshots=snapshot_directory(data_dir),
+                snapshots=snapshot_directory(data_dir, writes=not follows),
                 keeps_snapshots=not follows,
             )
             store = SharedStore(opened)

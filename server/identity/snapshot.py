@@ -117,8 +117,13 @@ def read_snapshot(path: Path) -> Snapshot:
         raise SnapshotError(f"its header is wrong: {error}") from error
 
 
-def snapshot_directory(data_dir: Path) -> Path:
-    """The directory of a data directory's snapshots, made when it isn't there, without what was left half written.
+def snapshot_directory(data_dir: Path, *, writes: bool) -> Path:
+    """The directory of a data directory's snapshots, made when it isn't there.
+
+    Args:
+        data_dir: the data directory.
+        writes: whether this process writes them; what an earlier one left half written is removed then. Others must
+            not remove it: the one that writes may be at work on it.
 
     Raises:
         StorageError: when it cannot be used.
@@ -126,7 +131,7 @@ def snapshot_directory(data_dir: Path) -> Path:
     path = data_dir / "index"
     try:
         path.mkdir(mode=0o700, exist_ok=True)
-        for half in path.glob("*.tmp"):
+        for half in path.glob("*.tmp") if writes else ():
             half.unlink()
     except OSError as error:
         raise StorageError(

@@ -16,7 +16,7 @@ from typing import Final
 
 import apsw
 
-from server.errors import StorageError, StorageFullError, UnavailableError
+from server.errors import StorageBusyError, StorageError, StorageFullError, UnavailableError
 from server.identity.beside import temporary_files_beside
 from server.identity.migrations import applied, migrate
 from server.identity.snapshot import sync_directory
@@ -35,6 +35,7 @@ def translated() -> Iterator[None]:
 
     Raises:
         StorageFullError: when no space is left.
+        StorageBusyError: when another process holds the lock.
         StorageError: for everything else.
     """
     try:
@@ -49,8 +50,10 @@ def translated() -> Iterator[None]:
     except apsw.IOError as error:
         raise StorageError("STORAGE_IO", f"the disk failed ({error}); check it and restart the server") from error
     except (apsw.BusyError, apsw.LockedError) as error:
-        raise StorageError(
-            "STORAGE_BUSY", "another program holds the store's lock; end it and repeat the call"
+        raise StorageBusyError(
+            "STORAGE_BUSY",
+            "the store is locked: another worker of this server rewrites its file after a deletion, which takes some "
+            "ten seconds for each GB, or another program holds it open; repeat the call in a moment",
         ) from error
     except apsw.Error as error:
         raise StorageError("STORAGE_FAILED", f"the store failed ({type(error).__name__}: {error})") from error

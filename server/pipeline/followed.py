@@ -88,6 +88,8 @@ class Followed:
             verdict = Verdict.first(said)
         elif template is self.judged:
             verdict = before.restated(said)
+        elif revision != self.revision:
+            verdict = replace(before.restated(said), looks=before.looks + 1)
         else:
             verdict = before.after(said)
         return replace(self, track=replace(self.track, verdict=verdict), judged=template, revision=revision)

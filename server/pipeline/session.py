@@ -61,7 +61,7 @@ class Ticket:
     Attributes:
         number: from 0.
         at_ns: when it was captured, in nanoseconds that never go back.
-        wall_ns: when it was captured, wall clock, nanoseconds since the epoch.
+        wall_ns: when it was captured, wall clock, nanoseconds since the epoch; not in the future.
     """
 
     number: int
@@ -128,14 +128,17 @@ class CameraSession:
         self._whole_next = False
         self._groups_revision = observer.groups_revision
 
-    def ticket(self, captured_ns: int, arrived_ns: int) -> Ticket:
+    def ticket(self, captured_ns: int, arrived_ns: int, now_ns: int) -> Ticket:
         """A place for the next frame; call in the frames' order, and `look` or `give_back` once for each.
 
         Args:
             captured_ns: the camera's wall clock, nanoseconds since the epoch.
             arrived_ns: the server's monotonic clock, nanoseconds.
+            now_ns: the server's wall clock, nanoseconds since the epoch. What was seen is written down as of no later
+                time: it would outlive the days for which it may be kept.
         """
-        return Ticket(self._turns.issue(), self._clock.tick(captured_ns, arrived_ns), captured_ns)
+        wall_ns = min(captured_ns, now_ns)
+        return Ticket(self._turns.issue(), self._clock.tick(captured_ns, arrived_ns), wall_ns)
 
     def give_back(self, ticket: Ticket) -> None:
         """Frees the place of a frame that will not be looked at."""
@@ -181,9 +184,9 @@ class CameraSession:
         looks = self._follow(self._frame(picture, found, ticket, times)) if found is not None else {}
         if search is Search.STILL:
             self._stand(ticket)
-        revision = self._judge()
         if search is not Search.SKIPPED:  # who was not searched for is not lost
-            self._end_lost(ticket.at_ns)
+            self._end_lost(ticket.at_ns)  # before the gallery is asked, which it may refuse to be for ever
+        revision = self._judge()
         self._tell()
         times.done("match")
         shown = [self._followed[number] for number in self._visible if number in self._followed]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -18,6 +19,9 @@ from server.telemetry.logs import request_id
 from server.telemetry.metrics import CallMetrics
 
 _log = logging.getLogger(__name__)
+
+_CANCELLED = "CANCELLED"
+"""The client left, or its deadline came: grpc cancels the call's task either way."""
 
 # grpc's handler types are generic over messages that an interceptor doesn't know.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -90,6 +94,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             started = time.monotonic()
             try:
                 answer = await behaviour(_checked(request), context)
+            except asyncio.CancelledError:
+                self._metrics.finished.labels(method, _CANCELLED).inc()
+                raise
             except Exception as error:  # noqa: BLE001 - every error becomes a status
                 await self._fail(method, context, error)
             finally:
@@ -106,6 +113,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             request_id.set(uuid.uuid4().hex[:12])
             try:
                 await behaviour(checked(asked), context)
+            except asyncio.CancelledError:
+                self._metrics.finished.labels(method, _CANCELLED).inc()
+                raise
             except Exception as error:  # noqa: BLE001 - every error becomes a status
                 await self._fail(method, context, error)
             self._metrics.finished.labels(method, "OK").inc()

@@ -14,9 +14,13 @@ class LateServices(grpc.GenericRpcHandler):
     """Collects services as a server does, and serves them once opened.
 
     A server takes no services after its start, but health must be asked while the models load.
+
+    Args:
+        services: that will come, by their full names.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, services: Sequence[str]) -> None:
+        self._services = frozenset(services)
         self._handlers: list[grpc.GenericRpcHandler] = []
         self._open = False
 
@@ -34,6 +38,8 @@ class LateServices(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The handler of a method, None when there is no such method."""
         if not self._open:
+            if handler_call_details.method.split("/")[1] not in self._services:
+                return None  # and no metric of its own
             # A streaming handler answers unary calls too, as long as it only refuses.
             return grpc.stream_stream_rpc_method_handler(_refuse, bytes, bytes)
         found = (handler.service(handler_call_details) for handler in self._handlers)

@@ -20,6 +20,7 @@ from server.rpc import wire
 from server.rpc.books import ServerBooks
 from server.rpc.outbox import Outbox
 from server.rpc.stream import CameraStream, StreamClock, StreamShare
+from server.rpc.threads import run_to_its_end
 from server.rpc.writing import write
 from server.telemetry.metrics import FrameMetrics
 
@@ -163,10 +164,4 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
     async def _run(self, work: Callable[[], T]) -> T:
         """Does the work of a still image in its turn among the cameras' frames."""
         async with self._share.permits.held(_STILL_IMAGES):
-            working = asyncio.get_running_loop().run_in_executor(self._executor, work)
-            try:
-                return await asyncio.shield(working)
-            except asyncio.CancelledError:
-                # a thread can't be interrupted: until it is free, the permit is not
-                await asyncio.wait([working])
-                raise
+            return await run_to_its_end(self._executor, work)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,12 +11,13 @@ from server.pipeline.allowance import LookAllowance
 from server.pipeline.followed import TrackObserver
 from server.pipeline.recognise import Recogniser, Recognition
 from server.pipeline.session import CameraName, CameraSession, SessionRule, Ticket
+from server.rpc.threads import run_to_its_end
 
 
 class FrameSession(Protocol):
     """One camera's frames."""
 
-    def ticket(self, captured_ns: int, arrived_ns: int) -> Ticket:
+    def ticket(self, captured_ns: int, arrived_ns: int, now_ns: int) -> Ticket:
         """As `CameraSession.ticket`."""
         ...
 
@@ -37,14 +37,14 @@ class FollowingSession:
     session: CameraSession
     executor: Executor
 
-    def ticket(self, captured_ns: int, arrived_ns: int) -> Ticket:
+    def ticket(self, captured_ns: int, arrived_ns: int, now_ns: int) -> Ticket:
         """As `CameraSession.ticket`."""
-        return self.session.ticket(captured_ns, arrived_ns)
+        return self.session.ticket(captured_ns, arrived_ns, now_ns)
 
     async def look(self, ticket: Ticket, image: EncodedImage) -> Recognition:
         """As `CameraSession.look`."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.executor, self.session.look, ticket, image)
+            return await run_to_its_end(self.executor, lambda: self.session.look(ticket, image))
         finally:
             self.session.give_back(ticket)
 
@@ -61,14 +61,14 @@ class SingleFrames:
     camera: CameraName
     executor: Executor
 
-    def ticket(self, captured_ns: int, arrived_ns: int) -> Ticket:
+    def ticket(self, captured_ns: int, arrived_ns: int, now_ns: int) -> Ticket:
         """Frames have no order here."""
-        return Ticket(0, arrived_ns, captured_ns)
+        return Ticket(0, arrived_ns, min(captured_ns, now_ns))
 
     async def look(self, ticket: Ticket, image: EncodedImage) -> Recognition:
         """As `Recogniser.recognise`."""
         del ticket
-        return await asyncio.get_running_loop().run_in_executor(
+        return await run_to_its_end(
             self.executor, lambda: self.recogniser.recognise(image, self.camera.gallery, far=self.camera.far)
         )
 

@@ -14,7 +14,7 @@ from facestream.v1 import recognition_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.domain import EncodedImage, GalleryName
-from server.errors import FacestreamError, InvalidInputError
+from server.errors import FacestreamError, InvalidInputError, UnavailableError
 from server.pipeline.allowance import LookAllowance
 from server.pipeline.flow import Advice, Flow
 from server.pipeline.packets import PacketPictures, Pictured
@@ -134,9 +134,10 @@ class CameraStream:
 
         Raises:
             InvalidInputError: no config first, a second config, or a message that is neither config nor frame.
+            UnavailableError: SERVER_DRAINING before the config came.
         """
         messages = aiter(requests)
-        opened = self._open(await self._next(messages))
+        opened = self._open(await self._first(messages))
         now = self.clock.monotonic_ns()
         await self.outbox.say(self._ready(opened))
         await self.outbox.say(self._told(self.share.flow.enter(opened.name.session, now), now))
@@ -145,8 +146,10 @@ class CameraStream:
         finally:
             self.share.flow.leave(opened.name.session)
             self.share.permits.forget(opened.name.session)
-            opened.session.close()
-            await opened.packets.aclose()
+            try:
+                opened.session.close()
+            finally:
+                await opened.packets.aclose()
         if failure is not None:
             raise failure
 
@@ -163,6 +166,18 @@ class CameraStream:
             await self.outbox.close()
             await writer
         return failure
+
+    async def _first(self, messages: AsyncIterator[Request]) -> Request | None:
+        coming = asyncio.ensure_future(self._next(messages))
+        drained = asyncio.ensure_future(self.share.draining.wait())
+        try:
+            await asyncio.wait((coming, drained), return_when=asyncio.FIRST_COMPLETED)
+            if coming.done():
+                return coming.result()
+            raise UnavailableError("SERVER_DRAINING", "the server is stopping; open the stream again in a moment")
+        finally:
+            coming.cancel()
+            drained.cancel()
 
     async def _next(self, messages: AsyncIterator[Request]) -> Request | None:
         """The next message, or None when the camera is done.
@@ -335,7 +350,8 @@ class CameraStream:
                 self._newest_answered = answered
                 queue_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
                 self.share.allowance.frame(waited_ns=waited_ns, max_age_ns=opened.max_age_ns)
-                ticket = opened.session.ticket(waiting.frame.captured_at.ToNanoseconds(), waiting.arrived_at_ns)
+                captured_ns = waiting.frame.captured_at.ToNanoseconds()
+                ticket = opened.session.ticket(captured_ns, waiting.arrived_at_ns, self.clock.wall_ns())
                 try:
                     recognition = await self._outcome(opened, ticket, waiting.frame.image)
                 except BaseException:

@@ -158,6 +158,15 @@ async def test_a_person_is_found_by_resource_name_id_or_display_name(fake: FakeS
             assert (await client.find(who)).name == ada.name
 
 
+@pytest.mark.parametrize(("name", "written"), [("R&D / Reception", "r&d / reception"), ("Ren\u00e9", "Rene\u0301")])
+async def test_a_name_is_found_whatever_it_holds_and_however_it_is_written(
+    fake: FakeServer, name: str, written: str
+) -> None:
+    added = fake.gallery.add(name)
+    async with Client(fake.target) as client:
+        assert (await client.find(written)).name == added.name
+
+
 async def test_a_name_that_two_people_have_is_refused_with_their_ids(fake: FakeServer) -> None:
     ids = [fake.gallery.add("Ada").name.rpartition("/")[2] for _ in range(2)]
     async with Client(fake.target) as client:

@@ -20,6 +20,7 @@ def test_a_gallery_may_be_given_by_its_id(text: str, name: str) -> None:
         ("tenants/t/galleries/g", "ab", "tenants/t/galleries/g/identities/ab"),
         ("", "tenants/t/galleries/g/identities/i", "tenants/t/galleries/g/identities/i"),
         ("", "Ada Lovelace", ""),
+        ("", "R&D / Reception", ""),
         ("", "Ada", ""),
         ("", "-a", ""),
         ("", "", ""),

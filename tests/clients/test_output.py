@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from clients.faces import Unknown, UnknownReason
 from clients.fake.script import found_face, matching, stranger, unsure
 from clients.frames import Dropped, DropReason, Failed, FrameAnswer, Lost, Recognised, Side, Stamp, Timing
 from clients.output import Clock, face_json, frame_json, moment, photo_rows, sighting_rows, timestamp
@@ -76,6 +78,13 @@ def test_strangers_and_doubts_have_no_name_and_a_reason() -> None:
     )
     assert (undecided["name"], undecided["answer"], undecided["reason"]) == (None, "undecided", "low_quality")
     assert (none["name"], none["answer"]) == (None, "none")
+
+
+def test_a_stranger_s_group_is_told() -> None:
+    grouped = Unknown("tenants/t/galleries/g/unknowns/7", UnknownReason.TOO_FAR, 1.4, 1.1)
+    face = replace(read_face(stranger()), answer=grouped)
+    assert face_json(face)["unknown"] == "tenants/t/galleries/g/unknowns/7"
+    assert face_json(replace(face, answer=replace(grouped, group="")))["unknown"] is None
 
 
 def test_a_name_that_only_one_look_gave_is_said_to_be_provisional() -> None:

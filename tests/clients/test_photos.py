@@ -39,6 +39,15 @@ def test_a_file_that_is_too_large_is_made_smaller_in_its_own_shape(tmp_path: Pat
     assert len(photo.data) <= MAX_PHOTO_BYTES
 
 
+def test_a_picture_of_too_many_pixels_is_made_smaller_however_few_bytes_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "phone.jpg"
+    noise = np.random.default_rng(0).integers(0, 255, (100, 130, 3), np.uint8)
+    cv2.imwrite(str(path), cv2.resize(noise, (7000, 5000), interpolation=cv2.INTER_LINEAR))
+    assert path.stat().st_size < MAX_PHOTO_BYTES
+    decoded = cv2.imdecode(np.frombuffer(read_photo(path).data, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded.shape == (1829, 2560, 3)
+
+
 def test_a_sideways_photograph_is_turned_when_it_is_encoded_anew(tmp_path: Path) -> None:
     """EXIF orientation 6: the file's rows are the picture's columns."""
     image = np.zeros((100, 200, 3), np.uint8)

@@ -19,6 +19,7 @@ from clients.seen import (
     SightingDeleted,
     SightingQuery,
     UnknownState,
+    WatchBegan,
 )
 
 GALLERY = "tenants/default/galleries/default"
@@ -69,6 +70,7 @@ async def test_a_watcher_is_told_of_sightings_people_and_deletions(fake: FakeSer
     fake.sightings.events.put_nowait(None)
     async with Client(fake.target) as client:
         watch = client.sightings.watch()
+        assert await anext(watch) == WatchBegan()
         events = [await anext(watch) for _ in range(3)]
         with pytest.raises(UnavailableError, match="stopping"):
             await anext(watch)

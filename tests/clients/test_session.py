@@ -179,6 +179,16 @@ async def test_the_config_says_what_the_options_say(fake: FakeServer) -> None:
     assert stream.ready.session == "fake-1"
 
 
+@pytest.mark.parametrize(("delivery", "seconds"), [(Delivery.EVERY, 60), (Delivery.NEWEST, 0)])
+async def test_the_frames_of_a_file_may_wait_as_long_as_a_server_allows(
+    fake: FakeServer, delivery: Delivery, seconds: float
+) -> None:
+    stream = RecognitionStream(fake.target, file_of(1), StreamOptions(delivery=delivery, patience=QUICK))
+    await collected(stream)
+    (config,) = fake.recognition.configs
+    assert config.max_frame_age.ToSeconds() == seconds
+
+
 async def test_boxes_are_given_in_pixels_of_the_source_whatever_size_was_sent(fake: FakeServer) -> None:
     fake.recognition.size = (80, 60)
     fake.recognition.script = lambda _: Say((matching("Ada", left=10, top=6, side=20),))

@@ -124,7 +124,7 @@ def test_when_a_worker_is_killed_the_service_goes_on_and_the_worker_comes_back(s
                 assert soon(names(stream, portrait(person(1)), {"Ada"}))
     assert soon(lambda: workers(server)[number] != before[number])
     (death,) = [line for line in server.log if line["event"].startswith("worker died")]
-    assert (death["worker"], death["exit_status"]) == (number, -signal.SIGKILL)
+    assert (death["worker"], death["end"]) == (number, f"exit status {-signal.SIGKILL}")
     with ExitStack() as undo:
         for stubs in stubs_of_every_worker(server, undo).values():
             assert len(stubs.gallery.ListIdentities(gallery_pb2.ListIdentitiesRequest()).identities) == 1

@@ -65,7 +65,7 @@ def test_a_full_disk_at_the_first_checkpoint_says_that_there_is_none(tmp_path):
 def test_another_failure_of_the_disk_is_no_full_disk(tmp_path):
     with pytest.raises(StorageError, match="No such file") as caught:
         save_checkpoint(tmp_path / "absent" / "last.ckpt", checkpoint())
-    assert caught.value.reason == "CHECKPOINT_NOT_WRITTEN"
+    assert caught.value.reason == "FILE_NOT_WRITTEN"
 
 
 def test_a_write_that_was_cut_off_leaves_the_old_checkpoint(tmp_path):

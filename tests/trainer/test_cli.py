@@ -166,8 +166,22 @@ def test_a_run_begins_with_another_runs_weights(trained, faces, tmp_path):
         *("--weights", trained / "last.ckpt"),
     )
     assert answer.exit_code == 0, answer.output
+    assert "tensors of the network begin with the weights given\n" in answer.output
     before, after = (load_checkpoint(folder / "last.ckpt").network for folder in (trained, tmp_path / "run"))
     torch.testing.assert_close(after["fc1.linear.weight"], before["fc1.linear.weight"])
+
+
+def test_a_run_goes_on_from_its_checkpoint_when_its_recipe_file_is_damaged(trained, faces, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "recipe.json").write_text("")
+    answer = run("train", faces, tmp_path / "run", "--resume", "--device", "cpu")
+    assert answer.exit_code == 0, answer.output
+    assert (tmp_path / "run" / "recipe.json").read_text() == ""
+
+
+def test_a_checkpoint_that_is_given_as_a_recipe_is_refused(trained, faces, tmp_path):
+    answer = run("train", faces, tmp_path / "run", "--recipe", trained / "best.ckpt")
+    assert answer.exception.reason == "RECIPE_UNREADABLE"
 
 
 def test_resuming_nothing_and_unknown_recipes_are_refused(faces, tmp_path):
@@ -223,6 +237,17 @@ def test_an_export_builds_engines_too_when_asked(trained, faces, pairs, tmp_path
     server = EngineManager(TensorRtBuilder(find_library()), EngineStore(tmp_path / "engines"), Workload())
     manifest = load_manifest(tmp_path / "models" / "tiny" / "1")
     assert server.find(server.key(manifest, Precision.FLOAT16, "sm86")) is not None
+
+
+def test_an_engine_that_cannot_be_built_is_refused_before_the_model_is_written(trained, faces, pairs, tmp_path):
+    few = tmp_path / "few.csv"
+    few.write_text("\n".join(pairs.read_text().splitlines()[:20]))
+    exported = run(
+        *("export", trained / "best.ckpt", tmp_path / "models", "--crops", faces, "--pairs", few),
+        *("--model", "tiny/1", "--licence", "CC0-1.0", "--attribution", "nobody", "--engine", "int8"),
+    )
+    assert exported.exception.reason == "CALIBRATION_TOO_SMALL"
+    assert not (tmp_path / "models").exists()
 
 
 def test_worse_pictures_get_a_table_and_a_picture_of_their_own(trained, faces, pairs, tmp_path):
@@ -291,6 +316,19 @@ def test_people_are_identified_in_the_gallery_of_another_model(trained, split):
     rows = [line for line in answer.output.splitlines() if "ckpt |" in line]
     assert [row.count("best.ckpt") for row in rows] == [1, 2, 0]
     assert "names them" in answer.output
+
+
+def test_several_enrolled_crops_vote(trained, split):
+    answer = run(
+        *("identify", trained / "best.ckpt", split / "gallery.csv", split / "probes.csv", "--each", 4),
+        *("--neighbours", 25),
+    )
+    assert answer.exception.reason == "GALLERY_TOO_SMALL"
+    answer = run(
+        *("identify", trained / "best.ckpt", split / "gallery.csv", split / "probes.csv", "--each", 4),
+        *("--neighbours", 3),
+    )
+    assert answer.exit_code == 0, answer.output
 
 
 @pytest.mark.parametrize("far", [0, 1, -0.5])

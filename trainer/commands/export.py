@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -25,6 +24,8 @@ from trainer.export.onnx import WeightType
 from trainer.recipe import fingerprint
 
 PARITY_CROPS = 32
+CALIBRATION_CROPS = 500
+"""What int8's ranges are measured on at most."""
 
 
 class EnginePrecision(Enum):
@@ -73,36 +74,55 @@ def export(  # noqa: PLR0913 one parameter an option
     )
     vacant(models, card)
     listed = read_pairs(pairs, crops)
+    orders = [
+        _Order(Precision(one.value), engines_dir, gpu, max_batch, crops=len(listed.images)) for one in engine or ()
+    ]
     height, width = architecture.height, architecture.width
     embeddings = embed_files(listed.images, of_network(network, architecture.pixels), height=height, width=width)
     judged = judge_pairs(embeddings, listed, FARS)
     require_points(judged)
     card = replace(card, points=judged.points, fitted_on=f"{len(listed)} pairs of {pairs.name}")
-    images = np.stack([read_crop(path, height=height, width=width) for path in listed.images[:PARITY_CROPS]])
-    target, cosine = export_folder(network, architecture, models=models, card=card, crops=images, weights=weights)
-    typer.echo(f"{target}: smallest cosine to the trained network {cosine:.6f} on {len(images)} crops")
-    if engine:
-        _build(target, [Precision(one.value) for one in engine], engines_dir, gpu, max_batch, images)
+    images = np.stack([read_crop(path, height=height, width=width) for path in listed.images[:CALIBRATION_CROPS]])
+    few = images[:PARITY_CROPS]
+    target, cosine = export_folder(network, architecture, models=models, card=card, crops=few, weights=weights)
+    typer.echo(f"{target}: smallest cosine to the trained network {cosine:.6f} on {len(few)} crops")
+    for order in orders:
+        typer.echo(order(target, images if order.precision is Precision.INT8 else few))
 
 
-def _build(
-    folder: Path,
-    precisions: Sequence[Precision],
-    engines_dir: Path,
-    gpu: str,
-    max_batch: int,
-    crops: NDArray[np.uint8],
-) -> None:
-    from server.inference.engines.builder import TensorRtBuilder
-    from server.inference.engines.library import find_library
-    from server.inference.engines.profiles import workload_for
-    from server.inference.engines.store import EngineStore
-    from server.inference.gpu.runtime import own_architecture
-    from trainer.export.engine import EngineOrder, export_engine
+class _Order:
+    """An engine that will be built once the model folder is there."""
 
-    builder, store = TensorRtBuilder(find_library()), EngineStore(engines_dir)
-    architecture, workload = gpu or own_architecture(), workload_for(max_batch=max_batch)
-    for precision in precisions:
-        order = EngineOrder(precision, architecture, workload)
-        engine, cosine = export_engine(folder, order, builder, store, crops=crops)
-        typer.echo(f"{store.path(engine.key)}: {engine.name}, smallest cosine to the model {cosine:.6f}")
+    def __init__(self, precision: Precision, engines_dir: Path, gpu: str, max_batch: int, *, crops: int) -> None:
+        """Finds out whether it can be built here, before there is any work to lose.
+
+        Raises:
+            ModelError: ENGINE_LIBRARY_MISSING.
+            ConflictError: there is no building for that GPU here.
+            InvalidInputError: CALIBRATION_TOO_SMALL.
+        """
+        from server.inference.engines.builder import TensorRtBuilder
+        from server.inference.engines.library import find_library
+        from server.inference.engines.profiles import workload_for
+        from server.inference.engines.quantise import require_calibration
+        from server.inference.engines.store import EngineStore
+        from server.inference.gpu.runtime import own_architecture
+
+        self.precision = precision
+        if precision is Precision.INT8:
+            require_calibration(crops)
+        self._builder, self._store = TensorRtBuilder(find_library()), EngineStore(engines_dir)
+        self._architecture = gpu or own_architecture()
+        self._builder.target_for(self._architecture)
+        self._workload = workload_for(max_batch=max_batch)
+
+    def __call__(self, folder: Path, crops: NDArray[np.uint8]) -> str:
+        """Builds it, and says what came of it."""
+        from trainer.export.engine import EngineOrder, export_engine
+
+        order = EngineOrder(self.precision, self._architecture, self._workload)
+        engine, cosine = export_engine(folder, order, self._builder, self._store, crops=crops)
+        told = "built" if engine.built else "was in the cache, and not compared again"
+        if cosine is not None:
+            told += f"; its network on the CPU has a smallest cosine of {cosine:.6f} to the model on {len(crops)} crops"
+        return f"{self._store.path(engine.key)}: {engine.name}, {told}"

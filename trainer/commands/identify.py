@@ -24,6 +24,9 @@ def identify_people(  # noqa: PLR0913 one parameter an option
         Path | None, typer.Option(help="The older model whose gallery is searched, instead of the model's own.")
     ] = None,
     each: Annotated[int, typer.Option(min=1, help="Crops of each person that are enrolled at most.")] = 3,
+    neighbours: Annotated[
+        int, typer.Option(min=1, help="Enrolled crops that vote on who a probe is, for rank 1 (k-NN).")
+    ] = 1,
     far: Annotated[float, typer.Option(help="Share of the strangers who may get a name, between 0 and 1.")] = 0.01,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto; model folders run on the CPU.")] = "cpu",
 ) -> None:
@@ -41,10 +44,11 @@ def identify_people(  # noqa: PLR0913 one parameter an option
     others = None if strangers is None else read_catalog(strangers)
     trial = make_trial(read_catalog(gallery), read_catalog(probes), others, template=subject.template, each=each)
     own = embed_trial(subject, trial)
-    rows = [identify(own, own, far=far)]
+    between = [(own, own)]
     if enrolled_with is not None:
         older = embed_trial(open_subject(enrolled_with, device=device_named(device)), trial)
-        rows = [identify(own, older, far=far), *rows, identify(older, older, far=far)]
+        between = [(own, older), *between, (older, older)]
+    rows = [identify(probing, enrolling, far=far, neighbours=neighbours) for probing, enrolling in between]
     typer.echo(
         f"{len(trial.enrolled)} crops of {len(trial.enrolled.identities)} people are enrolled; {len(trial.probes)} "
         f"probes of {len(trial.probes.identities)} of them, {len(others) if others else 0} crops of strangers.\n"

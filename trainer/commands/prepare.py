@@ -13,10 +13,11 @@ import typer
 from server.domain import AlignmentTemplate
 from server.errors import ModelError
 from server.inference.load import Runtime, load_backend
-from server.inference.manifest import load_manifest
-from trainer.data.catalog import read_catalog
+from server.inference.manifest import Manifest, load_manifest
+from trainer.data.catalog import other_files, read_catalog
 from trainer.data.doubts import DOUBTS_FILE, duplicates, suspects, write_doubts
-from trainer.data.prepare import DROPPED_FILE, Fate, Preparation, detector_of, write_dropped
+from trainer.data.prepare import DROPPED_FILE, Fate, Preparation, Prepared, detector_of, write_dropped
+from trainer.data.prepared import CropSettings, claim
 from trainer.data.template import template_for
 from trainer.evaluate.embed import embed_files
 from trainer.evaluate.model_folder import of_backend, through_template
@@ -54,8 +55,10 @@ def prepare(  # noqa: PLR0913 one parameter an option
     template = _template(network, for_model)
     catalog = read_catalog(photographs)
     manifest, backend = load_backend(detector, runtime=Runtime.ONNXRUNTIME, threads=1)
+    claim(crops, _settings(manifest, template, min_size))
     how = Preparation(detector_of(manifest, backend), template, crops, min_size)
-    done = list(track(how.all(catalog, workers=workers), "preparing", total=len(catalog), transient=True))
+    done = [Prepared(path, Fate.OTHER_FORMAT, "save it as JPEG or PNG") for path in other_files(photographs)]
+    done += list(track(how.all(catalog, workers=workers), "preparing", total=len(catalog), transient=True))
     backend.close()
     write_dropped(crops, done)
     counts = Counter(item.fate for item in done)
@@ -66,6 +69,11 @@ def prepare(  # noqa: PLR0913 one parameter an option
         typer.echo(f"reasons: {crops / DROPPED_FILE}")
     if judge is not None:
         _judge(crops, judge, how.template, threads=workers)
+
+
+def _settings(manifest: Manifest, template: AlignmentTemplate, min_size: float) -> CropSettings:
+    points = tuple((float(x), float(y)) for x, y in template.points)
+    return CropSettings(manifest.model, manifest.sha256, template.width, template.height, points, min_size)
 
 
 def _template(network: str, model: Path | None) -> AlignmentTemplate:

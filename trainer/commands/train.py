@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,8 +27,9 @@ from trainer.loop.step import StepResult
 from trainer.loop.world import Alone, Together, World
 from trainer.loss.compatible import Compatibility
 from trainer.models.build import architecture
-from trainer.models.weights import read_weights
+from trainer.models.weights import Loaded, read_weights
 from trainer.recipe import RECIPES, Recipe, from_json, to_json
+from trainer.storage import replace_file
 
 RECIPE_FILE = "recipe.json"
 
@@ -75,7 +76,10 @@ def train(  # noqa: PLR0913 one parameter an option
     with _world(device) as (world, place):
         run = Run(chosen, Setting(catalog, folder, world, place, start, older, tensors))
         if world.rank == 0:
-            (folder / RECIPE_FILE).write_text(to_json(chosen) + "\n", encoding="utf-8")
+            if start is Start.FRESH:
+                replace_file(folder / RECIPE_FILE, f"{to_json(chosen)}\n".encode(), what="the recipe")
+            if run.taken_over is not None:
+                typer.echo(_taken_over(run.taken_over))
             typer.echo(f"{len(run.training)} crops of {len(run.training.identities)} people to train on, ", nl=False)
             typer.echo(f"{len(run.held_out)} of {len(run.held_out.identities)} held out, on {place}")
         outcome = _go(run, world)
@@ -96,35 +100,39 @@ def _refuse_with_resume(given: Mapping[str, object]) -> None:
 def _go(run: Run, world: World) -> Outcome:
     done, folder = run.progress.step, run.setting.folder
     listeners: list[Listener] = []
-    if world.rank == 0:
-        listeners = [
-            JsonLines(folder / "log.jsonl", done=done),
-            TensorBoard(folder / "tensorboard", done=done),
-            Bar(run.recipe.steps, done=done),
-        ]
-    try:
+    with ExitStack() as undo:  # which closes them all, whatever one of them raises
+        if world.rank == 0:
+            for begin in (
+                lambda: JsonLines(folder / "log.jsonl", done=done),
+                lambda: TensorBoard(folder / "tensorboard", done=done),
+                lambda: Bar(run.recipe, done=done),
+            ):
+                listeners.append(begin())
+                undo.callback(listeners[-1].close)
         return run.go(listeners)
-    finally:
-        for listener in listeners:
-            listener.close()
 
 
 class Bar:
-    """A progress bar with the loss, the share of active triplets, faces per second and the last VAL."""
+    """A progress bar with the loss, the share of active triplets, faces per second and the last VAL.
 
-    def __init__(self, steps: int, *, done: int) -> None:
+    With an older model that alone is learnt from, the distance to it stands where the triplets do otherwise.
+    """
+
+    def __init__(self, recipe: Recipe, *, done: int) -> None:
         """Shows itself."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         figures = TextColumn("{task.fields[figures]}")
         self._progress = Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), figures)
-        self._task: Any = self._progress.add_task("", total=steps, completed=done, figures="")
+        self._task: Any = self._progress.add_task("", total=recipe.steps, completed=done, figures="")
+        self._older = recipe.compatible is not None
         self._val = ""
         self._progress.start()
 
     def on_step(self, step: int, result: StepResult, faces_per_second: float) -> None:
         """Moves on."""
-        figures = f"loss {result.loss:.4f}  active {result.active_share:.0%}  {faces_per_second:.0f} faces/s{self._val}"
+        told = f"to the older model {result.regression:.4f}" if self._older else f"active {result.active_share:.0%}"
+        figures = f"loss {result.total:.4f}  {told}  {faces_per_second:.0f} faces/s{self._val}"
         self._progress.update(self._task, completed=step, figures=figures)
 
     def on_validation(self, step: int, result: ValAtFar) -> None:
@@ -143,6 +151,16 @@ def _initial(path: Path) -> tuple[tuple[str, Tensor], ...]:
     """The weights of another run's checkpoint, or of a state_dict file."""
     tensors = load_checkpoint(path).judged if is_checkpoint(path) else read_weights(path)
     return tuple(tensors.items())
+
+
+def _taken_over(weights: Loaded) -> str:
+    """What became of the initial weights, in words."""
+    text = f"{len(weights.loaded)} tensors of the network begin with the weights given"
+    if weights.fresh:
+        text += f"; {', '.join(weights.fresh)} begin anew, having another shape there or being absent"
+    if weights.ignored:
+        text += f"; {len(weights.ignored)} that the network doesn't have are left out"
+    return text
 
 
 def _older(recipe: Recipe, folder: Path | None, start: Start) -> tuple[Recipe, Embed | None]:
@@ -193,18 +211,19 @@ def _recipe(recipe: str, network: str | None, steps: int | None) -> Recipe:
 
 
 def _recipe_of(folder: Path) -> Recipe:
+    """The recipe of a run; its checkpoint has it too, and can't be cut off."""
     if not (folder / LAST).exists():
         raise RecipeError("NO_RUN", f"{folder} holds no run to resume ({LAST} is absent); train without --resume")
-    return _read(folder / RECIPE_FILE)
+    return load_checkpoint(folder / LAST).recipe
 
 
 def _read(path: Path) -> Recipe:
     try:
         return from_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(
             "RECIPE_UNREADABLE",
-            f"{path} cannot be read ({error.strerror}); name one of {', '.join(RECIPES)}, or a JSON file",
+            f"{path} cannot be read as a recipe ({error}); name one of {', '.join(RECIPES)}, or a JSON file",
         ) from error
 
 

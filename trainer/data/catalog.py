@@ -83,6 +83,22 @@ def read_folders(root: Path) -> Catalog:
     return _catalog(files)
 
 
+def other_files(root: Path) -> tuple[Path, ...]:
+    """The files that `read_folders` leaves out because of their name's ending, hidden ones aside; none of a list.
+
+    Raises:
+        DatasetError: when the folder cannot be read.
+    """
+    if root.is_file():
+        return ()
+    try:
+        people = sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
+        files = [path for person in people for path in sorted(person.iterdir())]
+    except OSError as error:
+        raise DatasetError("FOLDER_UNREADABLE", f"{error.filename} cannot be read: {error.strerror}") from error
+    return tuple(path for path in files if path.is_file() and path.name[0] != "." and not _is_crop(path))
+
+
 def read_list(path: Path) -> Catalog:
     """The crops of a CSV file with the columns path (relative to the file's folder, or absolute) and identity.
 

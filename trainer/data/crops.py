@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor
 from server.domain import Codec, ColourOrder, EncodedImage, Image, PixelSpec
 from server.errors import ImageError
 from server.vision.decode import ImageLimits, decode
+from server.vision.header import read_header
 from trainer.data.augment import Augmentation, augment
 from trainer.data.catalog import Catalog
 from trainer.data.imagine import Imagination, blend, warp
@@ -24,6 +25,8 @@ from trainer.errors import DatasetError
 
 T = TypeVar("T")
 
+_HEADER_BYTES = 2**18
+_NAMED = 5
 _MAX_DISTORTION = 0.03
 """Sides that are rounded to whole pixels may differ by so much."""
 
@@ -56,7 +59,9 @@ def read_crop(path: Path, *, height: int, width: int) -> Image:
         raise DatasetError("CROP_UNREADABLE", f"{path} cannot be read: {error.strerror}") from error
     except ImageError as error:
         raise DatasetError(
-            "CROP_UNREADABLE", f"{path} is no photograph: {error.message}; delete it or fetch it again"
+            "CROP_UNREADABLE",
+            f"{path} is no photograph: {error.message}; fetch the very file again, or delete it and train into a new "
+            "folder, beginning with this run's last checkpoint (--weights)",
         ) from error
     if image.shape[:2] == (height, width):
         return image
@@ -64,6 +69,30 @@ def read_crop(path: Path, *, height: int, width: int) -> Image:
     smaller = image.shape[0] * image.shape[1] > height * width
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+
+
+def require_readable(paths: Sequence[Path]) -> None:
+    """Passes files that begin as photographs do; whatever lies behind the header is found when it is read.
+
+    Raises:
+        DatasetError: CROP_UNREADABLE with all that do not.
+    """
+
+    def fault(path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                read_header(file.read(_HEADER_BYTES))
+        except OSError as error:
+            return f"{path} cannot be read: {error.strerror}"
+        except ImageError as error:
+            return f"{path} is no photograph: {error.message}"
+        return ""
+
+    with ThreadPoolExecutor(thread_name_prefix="headers") as pool:
+        faults = [found for found in pool.map(fault, paths) if found]
+    if faults:
+        more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+        raise DatasetError("CROP_UNREADABLE", f"{'; '.join(faults[:_NAMED])}{more}. Delete them or fetch them again")
 
 
 def _require_same_shape(path: Path, image: Image, height: int, width: int) -> None:

@@ -40,6 +40,7 @@ class Fate(Enum):
     CROPPED = "cropped"
     ALREADY_THERE = "already there"
     UNREADABLE = "unreadable"
+    OTHER_FORMAT = "neither JPEG nor PNG by its name"
     NO_FACE = "no face"
     TOO_SMALL = "too small"
 

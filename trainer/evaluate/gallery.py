@@ -78,7 +78,7 @@ class Identified:
     Attributes:
         probes: name of the model that embedded the probes and strangers.
         gallery: name of the model that embedded the gallery.
-        rank_one: share of the probes whose nearest enrolled face is the right person's.
+        rank_one: share of the probes whose nearest enrolled faces vote for the right person.
         open_set: with strangers; None without.
     """
 
@@ -119,13 +119,14 @@ def embed_trial(subject: Subject, trial: Trial) -> Embedded:
     )
 
 
-def identify(probing: Embedded, enrolling: Embedded, *, far: float) -> Identified:
+def identify(probing: Embedded, enrolling: Embedded, *, far: float, neighbours: int = 1) -> Identified:
     """One model's probes in another's gallery, or in its own.
 
     Args:
         probing: embedded the probes and the strangers.
         enrolling: embedded the gallery.
         far: share of the strangers who may get a name; the threshold is fitted to it.
+        neighbours: enrolled faces that vote on who a probe is, without regard to strangers.
 
     Raises:
         DatasetError: when the models' embeddings differ in length, or the strangers are too few for the FAR.
@@ -140,7 +141,8 @@ def identify(probing: Embedded, enrolling: Embedded, *, far: float) -> Identifie
     found = None
     if probing.strangers is not None:
         found = open_set(enrolling.gallery, probing.probes, probing.strangers, target=far)
-    return Identified(probing.name, enrolling.name, rank_one(enrolling.gallery, probing.probes), found)
+    first = rank_one(enrolling.gallery, probing.probes, neighbours=neighbours)
+    return Identified(probing.name, enrolling.name, first, found)
 
 
 def identification_markdown(rows: Sequence[Identified]) -> str:

@@ -75,6 +75,8 @@ def _read_csv(path: Path, text: str, root: Path) -> list[_Pair]:
     for row in reader:
         if row["same"] not in ("0", "1") or not (row.get("fold") or "0").isdecimal():
             raise _broken(path, reader.line_num, "same is 0 or 1, and fold a number from 0")
+        if not row["left"] or not row["right"]:
+            raise _broken(path, reader.line_num, "left and right are paths")
         photographs = [root / row["left"], root / row["right"]]
         missing = [photograph for photograph in photographs if not photograph.is_file()]
         if missing:

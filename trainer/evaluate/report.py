@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import DatasetError
-from trainer.evaluate.folds import FoldFigures, fold_accuracy
+from trainer.evaluate.folds import FoldFigures, fold_accuracy, fold_val_at_far
 from trainer.evaluate.pairs import Pairs
 from trainer.evaluate.proportion import Proportion
 from trainer.evaluate.verification import (
+    Distances,
     Roc,
     ValAtFar,
     best_threshold,
@@ -31,14 +32,16 @@ class PairReport:
     Attributes:
         pairs: how many.
         accuracy: of each fold at the others' best threshold; None when the list has a single fold.
+        val: VAL of each fold at the others' threshold for `STATED_FAR`; None for a single fold or too few pairs.
         best: the accuracy at the best threshold of all pairs, which flatters.
         best_at: that threshold, squared L2.
-        points: VAL at each FAR that the pairs can show.
+        points: VAL at each FAR that the pairs can show, at the threshold that these very pairs give.
         curve: FAR and VAL at every threshold.
     """
 
     pairs: int
     accuracy: FoldFigures | None
+    val: FoldFigures | None
     best: float
     best_at: float
     points: tuple[ValAtFar, ...]
@@ -61,11 +64,20 @@ def judge_pairs(embeddings: NDArray[np.float32], pairs: Pairs, fars: Sequence[fl
     return PairReport(
         len(pairs),
         fold_accuracy(distances, pairs.same, pairs.folds) if several else None,
+        _fold_val(distances, pairs) if several else None,
         float(np.mean((distances <= threshold) == pairs.same)),
         threshold,
         tuple(val_at_far(same, different, far) for far in sorted(fars) if far * len(different) >= 1),
         curve,
     )
+
+
+def _fold_val(distances: Distances, pairs: Pairs) -> FoldFigures | None:
+    different = [int((~pairs.same & (pairs.folds != fold)).sum()) for fold in np.unique(pairs.folds)]
+    same = [int((pairs.same & (pairs.folds == fold)).sum()) for fold in np.unique(pairs.folds)]
+    if min(different) * STATED_FAR < 1 or not min(same):
+        return None
+    return fold_val_at_far(distances, pairs.same, pairs.folds, target=STATED_FAR)
 
 
 def require_points(report: PairReport) -> None:
@@ -87,9 +99,13 @@ def to_markdown(title: str, report: PairReport) -> str:
             f"**{report.accuracy}**.",
             "",
         ]
+    if report.val is not None:
+        lines += [f"VAL over them, each at the others' threshold for a FAR of {STATED_FAR:g}: **{report.val}**.", ""]
     lines += [
         f"Accuracy at the best threshold of all pairs ({report.best_at:.4f}): {report.best:.2%}. "
         f"Area under the ROC curve: {report.curve.area:.5f}.",
+        "",
+        "Each threshold is the one that gives the FAR on these very pairs; the interval is of VAL at it.",
         "",
         "| FAR wanted | threshold (squared L2) | VAL | 95 % interval | FAR measured |",
         "| --- | --- | --- | --- | --- |",
@@ -132,7 +148,13 @@ def quality_markdown(rows: Sequence[tuple[str, PairReport]]) -> str:
     if not rows or not rows[0][1].points:
         return ""
     far = rows[0][1].points[0].target
-    lines = ["", f"| pictures | VAL at FAR {far:g} | 95 % interval | accuracy |", "| --- | --- | --- | --- |"]
+    lines = [
+        "",
+        "Thresholds are fitted anew in each row.",
+        "",
+        f"| pictures | VAL at FAR {far:g} | 95 % interval | accuracy |",
+        "| --- | --- | --- | --- |",
+    ]
     lines += [
         f"| {name} | {report.points[0].val.value:.2%} | {_interval(report.points[0].val)} "
         f"| {report.accuracy.mean if report.accuracy else report.best:.2%} |"

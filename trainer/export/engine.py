@@ -39,11 +39,12 @@ class EngineOrder:
 
 def export_engine(
     folder: Path, order: EngineOrder, builder: EngineBuilder, store: EngineStore, *, crops: NDArray[np.uint8]
-) -> tuple[Engine, float]:
+) -> tuple[Engine, float | None]:
     """The engine of a model folder, and the smallest cosine of its network to the model on the crops.
 
     The network in its new precision runs on the CPU for that; the server holds the engine itself to the model before
-    it uses it. An engine that is in the cache already was held to it when it was built; its cosine is given as 1.
+    it uses it. There is nothing to compare in float32, whose network is the model's own, and nothing is compared when
+    the engine is in the cache already: the cosine is None then.
 
     Args:
         folder: of the model.
@@ -60,7 +61,7 @@ def export_engine(
     manifest = load_manifest(folder)
     weights = verified_weights(folder, manifest)
     manager = EngineManager(builder, store, order.workload)
-    cosines = [1.0]
+    cosines: list[float] = []
 
     def check(network: bytes) -> None:
         cosines.append(_cosine(manifest, weights, network, crops))
@@ -71,10 +72,10 @@ def export_engine(
         weights,
         manager.key(manifest, order.precision, order.architecture),
         calibration=to_tensor(crops, manifest.pixels()) if order.precision is Precision.INT8 else None,
-        check=check,
+        check=None if order.precision is Precision.FLOAT32 else check,
         progress=lambda _step: None,
     )
-    return engine, cosines[-1]
+    return engine, cosines[-1] if cosines else None
 
 
 def _cosine(manifest: Manifest, weights: bytes, network: bytes, crops: NDArray[np.uint8]) -> float:

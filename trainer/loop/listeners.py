@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 from trainer.evaluate.verification import ValAtFar
 from trainer.loop.step import StepResult
+from trainer.storage import not_written, replace_file
+
+_LOG = "the log"
 
 
 class Listener(Protocol):
@@ -31,9 +34,14 @@ class JsonLines:
     """One JSON object a line: {"step": ..., "loss": ...} or {"step": ..., "val": ...}."""
 
     def __init__(self, path: Path, *, done: int) -> None:
-        """Opens the file behind the lines of the first `done` steps; later ones, which a resumed run repeats, go."""
+        """Opens the file behind the lines of the first `done` steps; later ones, which a resumed run repeats, go.
+
+        Raises:
+            StorageError: the file cannot be written; one from before is untouched.
+        """
         kept = [line for line in _lines(path) if _step_of(line) <= done]
-        path.write_text("".join(kept), encoding="utf-8")
+        replace_file(path, "".join(kept).encode(), what=_LOG)
+        self._path = path
         self._file = path.open("a", encoding="utf-8")
 
     def on_step(self, step: int, result: StepResult, faces_per_second: float) -> None:
@@ -50,11 +58,17 @@ class JsonLines:
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise not_written(self._path, error, what=_LOG) from error
 
     def _write(self, values: dict[str, Any]) -> None:
-        self._file.write(json.dumps(values) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(values) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise not_written(self._path, error, what=_LOG) from error
 
 
 class TensorBoard:

@@ -9,6 +9,13 @@ from torch import nn
 
 from trainer.recipe import Optimiser, OptimiserKind
 
+_ADAGRAD_BEGINS_AT = 0.1
+"""Sum of the squared gradients before the first step, as TensorFlow has it.
+
+From 0 the first step would move every weight by the learning rate whatever its gradient, and 0.05 is more than fresh
+weights measure.
+"""
+
 
 def learning_rate(step: int, steps: int, how: Optimiser) -> float:
     """The learning rate of a step, counted from 0: a linear rise, then half a cosine down to `final_share`."""
@@ -27,7 +34,7 @@ def make_optimiser(network: nn.Module, how: Optimiser) -> torch.optim.Optimizer:
     ]
     match how.kind:
         case OptimiserKind.ADAGRAD:
-            return torch.optim.Adagrad(groups, lr=how.learning_rate)
+            return torch.optim.Adagrad(groups, lr=how.learning_rate, initial_accumulator_value=_ADAGRAD_BEGINS_AT)
         case OptimiserKind.ADAMW:
             return torch.optim.AdamW(groups, lr=how.learning_rate)
 

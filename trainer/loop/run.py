@@ -25,7 +25,7 @@ from trainer.checkpoint import (
     save_checkpoint,
 )
 from trainer.data.catalog import Catalog, hold_out, require_trainable
-from trainer.data.crops import CropReader, Request, ahead
+from trainer.data.crops import CropReader, Request, ahead, require_readable
 from trainer.data.echo import Memory, turn_of
 from trainer.data.sampler import Sampler
 from trainer.errors import CheckpointError, DatasetError, RecipeError
@@ -41,8 +41,9 @@ from trainer.loss.classification import make_classifier
 from trainer.loss.collapse import CollapseAlarm
 from trainer.loss.compatible import Shown
 from trainer.models.build import Architecture, architecture, build
-from trainer.models.weights import load_weights
+from trainer.models.weights import Loaded, load_weights
 from trainer.recipe import Recipe, to_json
+from trainer.storage import not_written, replace_file
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 
@@ -119,7 +120,7 @@ class Run:
 
         Raises:
             RecipeError: when the recipe contradicts itself or the network.
-            DatasetError: when nothing can be learnt from the crops.
+            DatasetError: when nothing can be learnt from the crops, or some are none.
             CheckpointError: when there is a checkpoint for a fresh run, none for a resumed one, or another run's.
             WeightsError: when the initial weights don't fit.
         """
@@ -129,6 +130,7 @@ class Run:
         if checkpoint is not None:
             require_same_run(checkpoint, recipe, self.data)
         require_trainable(setting.catalog)
+        require_readable(setting.catalog.paths)
         held = seed_for(recipe.validation.seed, Purpose.HOLD_OUT)
         self.training, self.held_out = hold_out(setting.catalog, people=recipe.validation.people, seed=held)
         _require_measurable(self.held_out, recipe)
@@ -137,7 +139,7 @@ class Run:
         self.held_out_targets = self._held_out_targets()
         self.reader = self._reader()
         self.targets = self._targets()
-        self.network = _initial_network(recipe, setting)
+        self.network, self.taken_over = _initial_network(recipe, setting)
         self.average = _average(self.network, recipe.averaging)
         self.classifier = self._classifier()
         trained = nn.ModuleList([self.network, *([self.classifier] if self.classifier else [])])
@@ -350,7 +352,7 @@ class Run:
                 "recipe": json.loads(to_json(self.recipe)),
             }
             path = self.setting.folder / "results.json"
-            path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+            replace_file(path, (json.dumps(results, indent=2) + "\n").encode(), what="the results")
         return outcome
 
 
@@ -377,19 +379,23 @@ def _restored(setting: Setting) -> Checkpoint | None:
         raise CheckpointError(
             "RUN_EXISTS", f"{setting.folder} holds a run already; resume it, or train into a new folder"
         )
-    setting.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        setting.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_written(setting.folder, error, what="the run's folder") from error
     return None
 
 
-def _initial_network(recipe: Recipe, setting: Setting) -> nn.Sequential:
+def _initial_network(recipe: Recipe, setting: Setting) -> tuple[nn.Sequential, Loaded | None]:
+    """The network, and what it took over of the initial weights; None where there are none."""
     torch.manual_seed(seed_for(recipe.seed, Purpose.INITIAL_WEIGHTS))
     choice = recipe.network
     network = build(choice.name, dimension=choice.dimension, normalisation=choice.normalisation)
-    if setting.weights and setting.start is Start.FRESH:
-        load_weights(network, dict(setting.weights))
+    fresh = setting.weights and setting.start is Start.FRESH
+    taken_over = load_weights(network, dict(setting.weights)) if fresh else None
     network.to(setting.device)
     # the layout that convolutions are fastest in
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=torch.channels_last), taken_over  # type: ignore[call-overload]
 
 
 def _average(network: nn.Sequential, share: float) -> AveragedModel | None:

@@ -34,6 +34,7 @@ class StepResult:
     Attributes:
         loss: mean hinge of the active triplets of the network itself, 0 where the recipe gives them no weight; in the
             warm start the cross entropy.
+        total: what the step made smaller: the loss and the terms of the older model with their weights.
         active_share: share of the anchor-positive pairs (with the hardest mining: of the anchors) of the batch that
             have an active triplet, 0..1; in the warm start the share of faces that are taken for somebody else.
         triplets: how many were mined.
@@ -45,6 +46,7 @@ class StepResult:
     """
 
     loss: float
+    total: float
     active_share: float
     triplets: int
     spread: float
@@ -158,6 +160,7 @@ class Stepper:
         self.world.average_statistics(self.network)
         return StepResult(
             loss=loss.value.item(),
+            total=total.item(),
             active_share=loss.active_share,
             triplets=loss.triplets,
             spread=spread(everyone),

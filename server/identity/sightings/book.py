@@ -111,6 +111,10 @@ class Sightings:
         """
         return self._tracks.observe(report)
 
+    def wait_until_written(self) -> None:
+        """Waits until what was reported is durable or refused; call when nothing more will be reported."""
+        self._tracks.wait_until_written()
+
     @property
     def groups_revision(self) -> int:
         """Goes up whenever a followed track comes to belong to another group."""

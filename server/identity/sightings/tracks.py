@@ -73,6 +73,7 @@ class Tracks:
         self._corroborated = corroborated
         self._tracks: dict[tuple[GalleryName, str], _Track] = {}
         self._lock = threading.Lock()
+        self._written_all = threading.Condition(self._lock)
 
     def observe(self, report: TrackReport) -> str:
         """Takes note of a track; resource name of the group that it belongs to now, empty for none and for a match."""
@@ -89,6 +90,11 @@ class Tracks:
         if begin:
             self._begin(name, track, report)
         return "" if isinstance(report.answer, Match) else track.group
+
+    def wait_until_written(self) -> None:
+        """Waits until no write is on its way, and no report waits for one."""
+        with self._written_all:
+            self._written_all.wait_for(lambda: not any(track.writing for track in self._tracks.values()))
 
     def group_of(self, gallery: GalleryName, track: str) -> str:
         """Resource name of the group that a followed track belongs to; empty for none."""
@@ -162,6 +168,7 @@ class Tracks:
             track.writing = again
             if not again and (track.ended or (error is not None and report.ended)):
                 self._tracks.pop(name, None)
+            self._written_all.notify_all()
         if error is not None:
             _logger.error("a sighting was not written", extra={"cause": str(error), "lost": report.ended})
         if again and newer is not None:

@@ -66,6 +66,19 @@ class Quantised:
     cosine: float
 
 
+def require_calibration(crops: int) -> None:
+    """Passes a number of crops that ranges can be measured on.
+
+    Raises:
+        InvalidInputError: CALIBRATION_TOO_SMALL.
+    """
+    if crops < MIN_CALIBRATION:
+        raise InvalidInputError(
+            "CALIBRATION_TOO_SMALL",
+            f"{crops} crops are too few to measure ranges on; give at least {MIN_CALIBRATION}, better 500",
+        )
+
+
 def to_int8(weights: bytes, tensor: str, calibration: Tensor) -> bytes:
     """The network with weights and activations rounded to int8 around the convolutions and products that bear it.
 
@@ -96,11 +109,7 @@ def quantised(weights: bytes, tensor: str, calibration: Tensor) -> Quantised:
 
     Symmetric, because TensorRT knows no zero points; weights per channel.
     """
-    if len(calibration) < MIN_CALIBRATION:
-        raise InvalidInputError(
-            "CALIBRATION_TOO_SMALL",
-            f"{len(calibration)} crops are too few to measure ranges on; give at least {MIN_CALIBRATION}, better 500",
-        )
+    require_calibration(len(calibration))
     held_out = np.arange(len(calibration)) % _HELD_OUT == _HELD_OUT - 1
     network = _Network(_prepared(weights), tensor, calibration[~held_out])
     judge = _Judge(network.prepared, tensor, calibration[held_out])

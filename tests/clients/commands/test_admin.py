@@ -418,7 +418,7 @@ def test_a_check_shows_each_finding_with_the_command_that_mends_it(run: Admin) -
     )
     shown = run.json("gallery", "check")
     assert [finding["trouble"] for finding in shown["findings"]] == ["duplicate", "misplaced"]
-    assert "person enrol --to a PHOTOS && facestream-admin person delete b" in shown["findings"][0]["remedy"]
+    assert "person delete b && facestream-admin person enrol --to a PHOTOS" in shown["findings"][0]["remedy"]
     assert (shown["finding_count"], shown["checked"], shown["advised_target_far"]) == (7, 20, None)
     code, out = run("gallery", "check")
     assert code == 0

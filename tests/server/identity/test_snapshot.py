@@ -15,6 +15,7 @@ from server.identity.snapshot import (
     SnapshotError,
     SnapshotHeader,
     read_snapshot,
+    snapshot_directory,
     write_snapshot,
 )
 from tests.server.identity.crowd import DIMENSION, unit
@@ -110,3 +111,12 @@ def test_a_failed_write_leaves_the_good_snapshot_and_no_rubbish(snapshot: Snapsh
     with pytest.raises(OSError, match="tmp"):
         write_snapshot(path, newer)
     assert path.read_bytes() == before
+
+
+def test_only_whoever_writes_snapshots_removes_half_written_ones(tmp_path):
+    folder = snapshot_directory(tmp_path, writes=True)
+    (folder / "5.tmp").write_bytes(b"half")
+    snapshot_directory(tmp_path, writes=False)
+    assert (folder / "5.tmp").exists(), "the one that writes is at work on it"
+    snapshot_directory(tmp_path, writes=True)
+    assert not (folder / "5.tmp").exists()

@@ -77,6 +77,15 @@ def test_a_changed_gallery_counts_at_once_and_a_single_other_look_does_not():
     assert judged(confirmed, STRANGER).answer == ADA
 
 
+def test_a_changed_gallery_counts_at_once_though_another_look_comes_with_it():
+    """Whoever was deleted is gone at once, also when the frame after that has a look which says so too."""
+    confirmed = judged(followed(), ADA, ADA)
+    after = looked(confirmed, number=2, at_ns=5).after_judging(STRANGER, 2)
+    assert after.answer == STRANGER
+    assert after.track.verdict.looks == 3
+    assert looked(after, at_ns=6).after_judging(ADA, 3).answer == ADA
+
+
 def test_a_stranger_wears_a_group_and_a_named_person_none():
     stranger = replace(judged(followed(), STRANGER, STRANGER), group="groups/7")
     assert stranger.answer.group == "groups/7"

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.domain import Codec, EncodedImage, IdentityName, Match, Undecided, UndecidedReason, Unknown
-from server.errors import ImageError, UnavailableError
+from server.errors import FingerprintError, ImageError, UnavailableError
 from server.identity.track import TrackRule
 from server.pipeline.allowance import AllowanceRule, LookAllowance
 from server.pipeline.followed import NobodyWatches
@@ -67,7 +67,7 @@ class Film:
 
     def ticket(self, at_s):
         self.at_s = at_s
-        return self.session.ticket(WALL + round(at_s * SECOND), round(at_s * SECOND))
+        return self.session.ticket(WALL + round(at_s * SECOND), round(at_s * SECOND), WALL + round(at_s * SECOND))
 
     def show(self, *faces, at_s=None, after_s=0.04, image=None):
         ticket = self.ticket(self.at_s + after_s if at_s is None else at_s)
@@ -272,6 +272,31 @@ def test_a_person_who_is_deleted_meanwhile_is_unnamed_in_the_next_frame_without_
     assert (names(after), tracks(after), looks(after)) == ([None], tracks(before), 0)
 
 
+def test_tracks_end_though_the_gallery_refuses_to_be_asked(recogniser, people):
+    """A gallery of another model's embeddings refuses every search, for ever: what is followed must not pile up."""
+
+    class Refusing:
+        def __getattr__(self, name):
+            return getattr(recogniser.galleries, name)
+
+        def search(self, *arguments, **more):
+            raise FingerprintError("FINGERPRINT_MISMATCH", "another model's")
+
+    film = Film(replace(recogniser, galleries=Refusing()))
+    for second in range(5):
+        with pytest.raises(FingerprintError):
+            film.show(at(ADA, 60 + 60 * second), at_s=10 * second)
+    assert film.ended() == []
+    assert len(film.session._followed) == 1
+    film.session.close()
+
+
+def test_what_is_seen_is_written_down_as_of_no_later_than_now(film):
+    ticket = film.session.ticket(WALL + 3600 * SECOND, 0, WALL)
+    assert ticket.wall_ns == WALL
+    assert film.session.ticket(WALL - 3600 * SECOND, 1, WALL).wall_ns == WALL - 3600 * SECOND
+
+
 def test_a_person_who_is_renamed_meanwhile_has_the_new_name_in_the_next_frame(film, galleries, people):
     film.stay(at(ADA, 96), seconds=1)
     galleries.rename(people[0], "Countess", at_ns=9)
@@ -328,7 +353,7 @@ def test_an_illegible_face_that_comes_nearer_is_named_in_the_same_track(film, pe
 
 def test_a_camera_s_clock_that_is_set_back_breaks_no_track(film, people):
     before = film.stay(at(ADA, 96), seconds=1)[-1]
-    ticket = film.session.ticket(WALL - 3600 * SECOND, round((film.at_s + 0.04) * SECOND))
+    ticket = film.session.ticket(WALL - 3600 * SECOND, round((film.at_s + 0.04) * SECOND), WALL)
     after = film.session.look(ticket, picture(at(ADA, 100)))
     assert tracks(after) == tracks(before)
 

@@ -91,6 +91,28 @@ async def test_an_error_that_is_meant_becomes_its_status(calling, count, method)
     assert count("facestream_calls_total", method=f"{METHOD}/{method}", status="NOT_FOUND") == 1
 
 
+@pytest.mark.parametrize("method", ["Unary", "Stream"])
+async def test_a_call_that_the_client_gives_up_is_counted_as_cancelled(calling, count, method):
+    began = asyncio.Event()
+
+    async def hang(request, context):
+        began.set()
+        await asyncio.Event().wait()
+
+    def cancelled():
+        return count("facestream_calls_total", method=f"{METHOD}/{method}", status="CANCELLED")
+
+    async with calling(hang) as channel:
+        waiting = asyncio.ensure_future(call(channel, method, b"Ada"))
+        await began.wait()
+        waiting.cancel()
+        for _ in range(500):
+            if cancelled():
+                break
+            await asyncio.sleep(0.01)
+    assert cancelled() == 1
+
+
 def call(channel, method, message):
     if method == "Unary":
         return channel.unary_unary(f"{METHOD}/Unary")(message)

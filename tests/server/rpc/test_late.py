@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 from facestream.v1 import recognition_pb2_grpc, server_pb2, server_pb2_grpc
+from prometheus_client import generate_latest
 
 from server.rpc.books import ServerBooks
 from server.rpc.info import ServerServicer
@@ -14,7 +15,7 @@ from tests.server.rpc.served import refused_by, served
 
 @pytest.fixture
 def late(metrics):
-    services = LateServices()
+    services = LateServices(["facestream.v1.ServerService", "facestream.v1.RecognitionService"])
     fixed = server_pb2.GetServerInfoResponse(version="1.2.3")
     books = ServerBooks(lambda: 0, metrics)
     servicer = ServerServicer(fixed=fixed, uptime_ns=lambda: 61_500_000_000, open_streams=lambda: 4, books=books)
@@ -66,3 +67,10 @@ async def test_what_is_fixed_is_not_changed_by_answers(channel_to, late):
         first = await stub.GetServerInfo(server_pb2.GetServerInfoRequest())
         second = await stub.GetServerInfo(server_pb2.GetServerInfoRequest())
     assert first == second
+
+
+async def test_before_opening_unknown_services_do_not_exist_and_are_not_counted(channel_to, metrics):
+    async with channel_to as channel:
+        refusal = await refused_by(channel.unary_unary("/some.Scanner/Random123")(b""))
+    assert refusal.code == "UNIMPLEMENTED"
+    assert "Random123" not in generate_latest(metrics.registry).decode()

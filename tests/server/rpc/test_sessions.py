@@ -47,7 +47,7 @@ def recogniser(loaded, galleries):
 
 
 def ticket_at(session, number):
-    return session.ticket(number * SECOND // 25, number * SECOND // 25)
+    return session.ticket(number * SECOND // 25, number * SECOND // 25, number * SECOND // 25)
 
 
 def named(recognition):

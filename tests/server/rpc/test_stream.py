@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2, error_details_pb2
 
 from server.domain import Codec, Faces
-from server.errors import ImageError, InvalidInputError
+from server.errors import ImageError, InvalidInputError, UnavailableError
 from server.pipeline.allowance import LookAllowance
 from server.pipeline.flow import Flow, FlowRule
 from server.pipeline.packets import PacketPictures
@@ -48,7 +48,7 @@ class ScriptedSession:
     def __init__(self, recognise):
         self.recognise, self.tickets, self.closed = recognise, [], False
 
-    def ticket(self, captured_ns, arrived_ns):
+    def ticket(self, captured_ns, arrived_ns, now_ns):
         self.tickets.append(captured_ns)
         return Ticket(len(self.tickets) - 1, arrived_ns, captured_ns)
 
@@ -344,6 +344,15 @@ async def test_a_draining_server_says_so_answers_what_it_holds_and_ends():
     gate.set()
     await running
     assert sorted(sequence for sequence, kind in camera.kinds() if kind in {"result", "dropped"}) == [1, 2]
+
+
+async def test_a_stream_that_has_not_begun_ends_when_the_server_drains():
+    camera = Camera()
+    running = asyncio.create_task(camera.stream.run(camera.requests()))
+    await asyncio.sleep(0)
+    camera.draining.set()
+    with pytest.raises(UnavailableError, match="stopping"):
+        await running
 
 
 async def test_a_client_that_reads_nothing_stops_its_own_frames_and_memory_stays_bounded():

@@ -8,6 +8,7 @@ import pytest
 from server.errors import StorageError
 from trainer.data.catalog import (
     hold_out,
+    other_files,
     read_catalog,
     read_folders,
     read_list,
@@ -53,6 +54,15 @@ def test_other_files_hidden_ones_and_empty_folders_are_left_out(root):
     (root / "readme.jpg").write_text("x")
     assert read_folders(root).paths == before.paths
     assert read_folders(root).identities == before.identities
+
+
+def test_files_that_are_left_out_for_their_ending_can_be_told(root, tmp_path):
+    for name in ("ann/9.webp", "dan/1", "ann/.hidden.webp"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"x")
+    assert [path.relative_to(root).as_posix() for path in other_files(root)] == ["ann/9.webp", "dan/1"]
+    (tmp_path / "list.csv").write_text("path,identity\n")
+    assert other_files(tmp_path / "list.csv") == ()
 
 
 def test_a_list_names_crops_and_people(root):

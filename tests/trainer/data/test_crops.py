@@ -11,7 +11,7 @@ from server.domain import ColourOrder, PixelSpec
 from server.vision.preprocess import to_tensor
 from trainer.data.augment import Augmentation
 from trainer.data.catalog import read_folders
-from trainer.data.crops import CropReader, Request, ahead, read_crop, to_input
+from trainer.data.crops import CropReader, Request, ahead, read_crop, require_readable, to_input
 from trainer.data.imagine import Imagination
 from trainer.errors import DatasetError
 
@@ -58,6 +58,19 @@ def test_a_file_that_is_no_photograph_is_refused_by_name(root, content):
 def test_a_file_that_is_not_there_is_refused_by_name(root):
     with pytest.raises(DatasetError, match=r"gone\.jpg"):
         read_crop(root / "gone.jpg", height=20, width=16)
+
+
+def test_all_files_that_are_no_photographs_are_told_at_once(root):
+    paths = read_folders(root).paths
+    require_readable(paths)
+    paths[0].write_bytes(b"")
+    paths[1].write_bytes(b"rubbish")
+    with pytest.raises(DatasetError) as caught:
+        require_readable([*paths, *(root / f"absent{number}.jpg" for number in range(5))])
+    assert caught.value.reason == "CROP_UNREADABLE"
+    for path in (*paths[:2], root / "absent0.jpg"):
+        assert str(path) in caught.value.message
+    assert "; and 2 more." in caught.value.message
 
 
 def test_a_batch_holds_the_crops_in_order(root, pool):

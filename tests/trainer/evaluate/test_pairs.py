@@ -80,6 +80,7 @@ def test_a_broken_list_is_refused_with_its_line(root, text, message):
         ("left,right,same\nBo/Bo_0001.jpg,Bo/Bo_0002.jpg,yes\n", "line 2: same is 0 or 1"),
         ("left,right,same\nBo/Bo_0001.jpg,Bo/Bo_0009.jpg,1\n", "line 2.*Bo_0009"),
         ("left,right,same\nBo/Bo_0001.jpg\n", "line 2"),
+        ("same,left,right\n1,Bo/Bo_0001.jpg\n", "line 2: left and right"),
         ("left,right,same,fold\nBo/Bo_0001.jpg,Bo/Bo_0002.jpg,1,a\n", "fold"),
         ("left,right,same\n", "no pairs"),
     ],

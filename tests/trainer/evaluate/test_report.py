@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trainer.errors import DatasetError
-from trainer.evaluate.folds import fold_accuracy
+from trainer.evaluate.folds import fold_accuracy, fold_val_at_far
 from trainer.evaluate.pairs import Pairs
 from trainer.evaluate.report import comparison_markdown, judge_pairs, require_points, to_markdown
 from trainer.evaluate.verification import pair_distances, val_at_far
@@ -32,6 +32,26 @@ def test_the_report_holds_what_the_single_functions_say(judged):
     same, different = distances[pairs.same], distances[~pairs.same]
     assert report.points == (val_at_far(same, different, 0.01), val_at_far(same, different, 0.1))
     assert report.best >= report.accuracy.mean
+
+
+def test_val_over_folds_is_at_thresholds_of_other_folds():
+    drawn = np.random.default_rng(1)
+    count = 4000
+    embeddings = drawn.normal(size=(2 * count, 8)).astype(np.float32)
+    same = np.arange(count) % 4 == 0
+    embeddings[1::2][same] = embeddings[::2][same] + 0.2 * embeddings[1::2][same]
+    left = np.arange(0, 2 * count, 2)
+    pairs = Pairs(tuple(Path(str(i)) for i in range(2 * count)), left, left + 1, same, np.arange(count) // 2000)
+    report = judge_pairs(embeddings, pairs, [1e-3])
+    distances = pair_distances(embeddings, pairs.left, pairs.right)
+    assert report.val == fold_val_at_far(distances, same, pairs.folds, target=1e-3)
+    assert f"for a FAR of 0.001: **{report.val}**" in to_markdown("x", report)
+
+
+def test_too_few_pairs_have_no_val_over_folds(judged):
+    report = judge_pairs(*judged, [0.1])
+    assert report.val is None
+    assert "VAL over them" not in to_markdown("x", report)
 
 
 def test_fars_that_the_pairs_cannot_show_are_left_out(judged):

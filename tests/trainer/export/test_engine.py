@@ -34,9 +34,13 @@ def test_the_engine_of_a_folder_lies_in_the_servers_cache(folder, store, precisi
     assert engine.built
     assert engine.name == f"fake-sm86-{precision.value}"
     assert store.find(engine.key).plan == engine.plan
-    assert 0.98 <= cosine <= 1.000001
-    again, _ = export_engine(folder, EngineOrder(precision, "sm86"), builder, store, crops=CROPS)
+    if precision is Precision.FLOAT32:
+        assert cosine is None, "its network is the model's own"
+    else:
+        assert 0.98 <= cosine <= 1.000001
+    again, compared = export_engine(folder, EngineOrder(precision, "sm86"), builder, store, crops=CROPS)
     assert not again.built
+    assert compared is None
 
 
 def test_a_server_with_default_settings_finds_the_engine(folder, store):

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
+from server.errors import StorageFullError
 from trainer.evaluate.proportion import wilson
 from trainer.evaluate.verification import ValAtFar
 from trainer.loop.listeners import JsonLines, TensorBoard
 from trainer.loop.step import StepResult
 
-RESULT = StepResult(0.15, 0.5, 20, 0.8, 0.0, 3.0, 0.01, 40)
+RESULT = StepResult(0.15, 0.15, 0.5, 20, 0.8, 0.0, 3.0, 0.01, 40)
 VAL = ValAtFar(1e-2, 1.1, wilson(8, 10), wilson(1, 100))
 
 
@@ -52,6 +53,16 @@ def test_a_fresh_run_starts_an_empty_file(tmp_path):
     write(path, [1, 2])
     JsonLines(path, done=0).close()
     assert path.read_text() == ""
+
+
+def test_a_full_disk_is_an_error_of_the_disk_and_closing_does_not_hide_it(tmp_path):
+    log = JsonLines(tmp_path / "log.jsonl", done=0)
+    log._file.close()
+    log._file = open("/dev/full", "a", encoding="utf-8")  # noqa: SIM115, PTH123 - the log closes it
+    with pytest.raises(StorageFullError, match="the log cannot be written"):
+        log.on_step(1, RESULT, 1.0)
+    with pytest.raises(StorageFullError, match="the log cannot be written"):
+        log.close()
 
 
 def test_tensorboard_gets_every_curve(tmp_path):

@@ -46,11 +46,11 @@ def test_every_weight_is_moved_once_and_only_matrices_decay(kind, wanted):
 
 
 def test_adagrad_steps_as_its_definition_says():
-    """Duchi et al. 2011: the step is the gradient over the root of the sum of its squares."""
+    """Duchi et al. 2011: the step is the gradient over the root of the sum of its squares, and of 0.1 to begin with."""
     weight = torch.nn.Linear(1, 1, bias=False)
     start = weight.weight.item()
     optimiser = make_optimiser(weight, Optimiser(OptimiserKind.ADAGRAD, 0.05))
-    squares = 0.0
+    squares = 0.1
     for gradient in (3.0, -1.0):
         weight.weight.grad = torch.tensor([[gradient]])
         optimiser.step()

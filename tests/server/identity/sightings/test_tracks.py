@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -195,3 +196,18 @@ def test_a_track_whose_sighting_went_in_the_same_transaction_is_written_anew(dis
     tracks.observe(REPORT)
     disk.done(key=8, group="h")
     assert tracks.observe(REPORT) == "h"
+
+
+def test_waiting_ends_when_nothing_is_written_and_nothing_waits_to_be(disk, tracks):
+    tracks.wait_until_written()
+    tracks.observe(REPORT)
+    tracks.observe(replace(REPORT, ended=True))  # waits for the first
+    waiting = threading.Thread(target=tracks.wait_until_written)
+    waiting.start()
+    disk.done()
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    disk.done()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert [report.ended for report in disk.written] == [False, True]
