@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -64,12 +67,16 @@ def name_of(person: int) -> str:
 
 def draw_folder(folder: Path, people: range, photos: int) -> None:
     """Photographs of people, one folder for each."""
-    for person in people:
-        own = folder / name_of(person).replace(" ", "_")
-        own.mkdir(parents=True, exist_ok=True)
-        for number in range(photos):
-            picture = draw(invent(person), pose(person, number))
-            cv2.imwrite(str(own / f"{number}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as workers:
+        list(workers.map(partial(_draw_person, folder, photos), people, chunksize=8))
+
+
+def _draw_person(folder: Path, photos: int, person: int) -> None:
+    own = folder / name_of(person).replace(" ", "_")
+    own.mkdir(parents=True, exist_ok=True)
+    for number in range(photos):
+        picture = draw(invent(person), pose(person, number))
+        cv2.imwrite(str(own / f"{number}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
 def numbers(cast: Cast) -> tuple[range, range, range, range]:

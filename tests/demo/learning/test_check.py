@@ -19,7 +19,7 @@ def test_a_server_that_knows_everybody_has_no_faults():
 
 
 def test_each_kind_of_mistake_is_a_fault_of_its_own():
-    assert "are named" in Verdict(10, 8, 0, 10, 0).faults[0]
+    assert "are named" in Verdict(10, 7, 0, 10, 0).faults[0]
     assert "another's name" in Verdict(100, 95, 3, 10, 0).faults[0]
     assert "strangers" in Verdict(10, 10, 0, 10, 1).faults[0]
     assert len(Verdict(0, 0, 0, 0, 0).faults) == 1
