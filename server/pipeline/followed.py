@@ -89,7 +89,7 @@ class Followed:
         elif template is self.judged:
             verdict = before.restated(said)
         elif revision != self.revision:
-            verdict = replace(before.restated(said), looks=before.looks + 1)
+            verdict = replace(before, looks=before.looks + 1).restated(said)
         else:
             verdict = before.after(said)
         return replace(self, track=replace(self.track, verdict=verdict), judged=template, revision=revision)

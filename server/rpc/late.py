@@ -38,7 +38,7 @@ class LateServices(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The handler of a method, None when there is no such method."""
         if not self._open:
-            if handler_call_details.method.split("/")[1] not in self._services:
+            if handler_call_details.method.strip("/").partition("/")[0] not in self._services:
                 return None  # and no metric of its own
             # A streaming handler answers unary calls too, as long as it only refuses.
             return grpc.stream_stream_rpc_method_handler(_refuse, bytes, bytes)

@@ -82,7 +82,8 @@ def export(  # noqa: PLR0913 one parameter an option
     judged = judge_pairs(embeddings, listed, FARS)
     require_points(judged)
     card = replace(card, points=judged.points, fitted_on=f"{len(listed)} pairs of {pairs.name}")
-    images = np.stack([read_crop(path, height=height, width=width) for path in listed.images[:CALIBRATION_CROPS]])
+    most = CALIBRATION_CROPS if EnginePrecision.INT8 in (engine or ()) else PARITY_CROPS
+    images = np.stack([read_crop(path, height=height, width=width) for path in listed.images[:most]])
     few = images[:PARITY_CROPS]
     target, cosine = export_folder(network, architecture, models=models, card=card, crops=few, weights=weights)
     typer.echo(f"{target}: smallest cosine to the trained network {cosine:.6f} on {len(few)} crops")

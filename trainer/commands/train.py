@@ -115,7 +115,7 @@ def _go(run: Run, world: World) -> Outcome:
 class Bar:
     """A progress bar with the loss, the share of active triplets, faces per second and the last VAL.
 
-    With an older model that alone is learnt from, the distance to it stands where the triplets do otherwise.
+    With an older model the squared distance to it stands where the share of active triplets does otherwise.
     """
 
     def __init__(self, recipe: Recipe, *, done: int) -> None:

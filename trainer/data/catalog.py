@@ -69,11 +69,7 @@ def read_folders(root: Path) -> Catalog:
     Raises:
         DatasetError: when the folder cannot be read or holds no crop.
     """
-    try:
-        people = sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
-        files = [(person.name, path) for person in people for path in sorted(person.iterdir()) if _is_crop(path)]
-    except OSError as error:
-        raise DatasetError("FOLDER_UNREADABLE", f"{error.filename} cannot be read: {error.strerror}") from error
+    files = [(person, path) for person, path in _files_in(root) if _is_crop(path)]
     if not files:
         raise DatasetError(
             "NO_CROPS",
@@ -91,12 +87,7 @@ def other_files(root: Path) -> tuple[Path, ...]:
     """
     if root.is_file():
         return ()
-    try:
-        people = sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
-        files = [path for person in people for path in sorted(person.iterdir())]
-    except OSError as error:
-        raise DatasetError("FOLDER_UNREADABLE", f"{error.filename} cannot be read: {error.strerror}") from error
-    return tuple(path for path in files if path.is_file() and path.name[0] != "." and not _is_crop(path))
+    return tuple(path for _, path in _files_in(root) if not _is_crop(path))
 
 
 def read_list(path: Path) -> Catalog:
@@ -215,8 +206,18 @@ def write_list(path: Path, catalog: Catalog) -> None:
         raise StorageError("LIST_NOT_WRITTEN", f"{path} cannot be written: {error.strerror}") from error
 
 
+def _files_in(root: Path) -> list[tuple[str, Path]]:
+    """The files of each person's folder with the person's name, hidden ones aside."""
+    try:
+        people = sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
+        found = [(person.name, path) for person in people for path in sorted(person.iterdir())]
+    except OSError as error:
+        raise DatasetError("FOLDER_UNREADABLE", f"{error.filename} cannot be read: {error.strerror}") from error
+    return [(person, path) for person, path in found if path.name[0] != "." and path.is_file()]
+
+
 def _is_crop(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
+    return path.suffix.lower() in SUFFIXES
 
 
 def _catalog(files: Iterable[tuple[str, Path]]) -> Catalog:

@@ -25,7 +25,6 @@ from trainer.errors import DatasetError
 
 T = TypeVar("T")
 
-_HEADER_BYTES = 2**18
 _NAMED = 5
 _MAX_DISTORTION = 0.03
 """Sides that are rounded to whole pixels may differ by so much."""
@@ -80,8 +79,7 @@ def require_readable(paths: Sequence[Path]) -> None:
 
     def fault(path: Path) -> str:
         try:
-            with path.open("rb") as file:
-                read_header(file.read(_HEADER_BYTES))
+            read_header(path.read_bytes())
         except OSError as error:
             return f"{path} cannot be read: {error.strerror}"
         except ImageError as error:

@@ -28,6 +28,10 @@ _STALE_NS: Final = 60 * 10**9
 """A track that goes on is written once more after this long, so that it is known when it was last seen."""
 
 
+_LONGEST_WAIT_S: Final = 10.0
+"""For writes that are on their way when the server stops."""
+
+
 @dataclass(slots=True)
 class _Track:
     key: int = 0
@@ -92,9 +96,13 @@ class Tracks:
         return "" if isinstance(report.answer, Match) else track.group
 
     def wait_until_written(self) -> None:
-        """Waits until no write is on its way, and no report waits for one."""
+        """Waits until no write is on its way, and no report waits for one; not for ever, since a server must stop."""
         with self._written_all:
-            self._written_all.wait_for(lambda: not any(track.writing for track in self._tracks.values()))
+            done = self._written_all.wait_for(
+                lambda: not any(track.writing for track in self._tracks.values()), _LONGEST_WAIT_S
+            )
+        if not done:
+            _logger.error("sightings were not written in time", extra={"waited_s": _LONGEST_WAIT_S})
 
     def group_of(self, gallery: GalleryName, track: str) -> str:
         """Resource name of the group that a followed track belongs to; empty for none."""
@@ -161,6 +169,7 @@ class Tracks:
         error = done if isinstance(done, FacestreamError) else done.exception()
         with self._lock:
             track.writing = False
+            self._written_all.notify_all()
             if isinstance(done, Future) and error is None:
                 error = self._written(name[0], track, report, done.result())
             newer, track.waiting = track.waiting, None
@@ -168,7 +177,6 @@ class Tracks:
             track.writing = again
             if not again and (track.ended or (error is not None and report.ended)):
                 self._tracks.pop(name, None)
-            self._written_all.notify_all()
         if error is not None:
             _logger.error("a sighting was not written", extra={"cause": str(error), "lost": report.ended})
         if again and newer is not None:

@@ -86,6 +86,10 @@ def test_a_changed_gallery_counts_at_once_though_another_look_comes_with_it():
     assert looked(after, at_ns=6).after_judging(ADA, 3).answer == ADA
 
 
+def test_a_second_look_confirms_though_the_gallery_changed_with_it():
+    assert looked(judged(followed(), ADA), at_ns=5).after_judging(ADA, 2).answer == ADA
+
+
 def test_a_stranger_wears_a_group_and_a_named_person_none():
     stranger = replace(judged(followed(), STRANGER, STRANGER), group="groups/7")
     assert stranger.answer.group == "groups/7"
