@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -153,17 +154,28 @@ class CropReader:
         return read_crop(self.catalog.paths[index], height=self.height, width=self.width)
 
 
-def ahead(read: Callable[[Request], T], requests: Iterator[Request]) -> Iterator[tuple[Request, T]]:
-    """Reads what is asked for while the caller works on the one before; yields each request with what was read."""
-    with ThreadPoolExecutor(1, "next-batch") as one:
-        waiting = None
+def ahead(read: Callable[[Request], T], requests: Iterator[Request], *, depth: int = 1) -> Iterator[tuple[Request, T]]:
+    """Reads what is asked for while the caller works on what came before; yields each request with what was read.
+
+    Args:
+        read: called for one request after the other, in their order.
+        requests: what to read.
+        depth: at most so many are read and not yet yielded. More than 1 is for reading that is slow for a while and
+            fast for a while, and costs their memory.
+    """
+    waiting: deque[tuple[Request, Future[T]]] = deque()
+    one = ThreadPoolExecutor(1, "next-batch")
+    try:
         for request in requests:
-            coming = request, one.submit(read, request)
-            if waiting is not None:
-                yield waiting[0], waiting[1].result()
-            waiting = coming
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
+            waiting.append((request, one.submit(read, request)))
+            if len(waiting) > depth:
+                asked, answer = waiting.popleft()
+                yield asked, answer.result()
+        while waiting:
+            asked, answer = waiting.popleft()
+            yield asked, answer.result()
+    finally:
+        one.shutdown(cancel_futures=True)
 
 
 def to_input(images: Tensor, pixels: PixelSpec, device: torch.device) -> Tensor:

@@ -26,7 +26,7 @@ from trainer.checkpoint import (
 )
 from trainer.data.catalog import Catalog, hold_out, require_trainable
 from trainer.data.crops import CropReader, Request, ahead, require_readable
-from trainer.data.echo import Memory, turn_of
+from trainer.data.echo import WINDOW, Memory, turn_of
 from trainer.data.sampler import Sampler
 from trainer.errors import CheckpointError, DatasetError, RecipeError
 from trainer.evaluate.embed import Embed, embed_files, of_network
@@ -172,8 +172,8 @@ class Run:
         end = End.STEPS_DONE
         with ThreadPoolExecutor(thread_name_prefix="crops") as pool:
             started = time.perf_counter()
-            memory = Memory(partial(self._read, pool), uses=self._uses)
-            for request, batch in ahead(partial(self._turn, memory), self._requests()):
+            turn = partial(self._turn, Memory(partial(self._read, pool), uses=self._uses))
+            for request, batch in ahead(turn, self._requests(), depth=self._depth):
                 labels = torch.from_numpy(self.training.labels[request.indices])
                 result = stepper.step(request.step, batch.images, labels, self._targets_of(request, batch))
                 if self.average:
@@ -284,6 +284,11 @@ class Run:
     @property
     def _uses(self) -> int:
         return self.recipe.compatible.uses if self.recipe.compatible else 1
+
+    @property
+    def _depth(self) -> int:
+        """Batches that come once more need no asking: meanwhile the older model answers those that come next."""
+        return WINDOW if self._uses > 1 else 1
 
     @property
     def _stale(self) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -116,9 +117,10 @@ def requests(count):
     return (Request(step, np.array([step, step + 1]), slice(0, 2)) for step in range(count))
 
 
-def test_reading_ahead_gives_every_batch_in_order(root, pool):
+@pytest.mark.parametrize("depth", [1, 2, 9])
+def test_reading_ahead_gives_every_batch_in_order(root, pool, depth):
     reader = CropReader(read_folders(root), 20, 16, Augmentation.none())
-    batches = list(ahead(lambda request: reader.read(request, pool), requests(5)))
+    batches = list(ahead(lambda request: reader.read(request, pool), requests(5), depth=depth))
     assert [request.step for request, _ in batches] == [0, 1, 2, 3, 4]
     assert all(torch.equal(images, reader.read(request, pool)) for request, images in batches)
 
@@ -130,6 +132,33 @@ def test_reading_ahead_hands_on_a_broken_photograph(root, pool):
     assert next(batches)[0].step == 0
     with pytest.raises(DatasetError, match=r"2\.png"):
         next(batches)
+
+
+def test_reading_goes_on_while_the_caller_works_but_only_so_far_ahead():
+    begun = [threading.Event() for _ in range(6)]
+
+    def read(request):
+        begun[request.step].set()
+
+    batches = ahead(read, requests(6), depth=3)
+    assert next(batches)[0].step == 0
+    assert all(event.wait(10) for event in begun[:4])
+    assert not any(event.is_set() for event in begun[4:])
+    batches.close()
+
+
+def test_what_was_to_be_read_is_left_when_the_caller_stops(root):
+    go_on, read = threading.Event(), []
+
+    def slowly(request):
+        read.append(request.step)
+        assert request.step == 0 or go_on.wait(10)
+
+    batches = ahead(slowly, requests(9), depth=5)
+    next(batches)
+    threading.Timer(0.2, go_on.set).start()
+    batches.close()
+    assert len(read) <= 2
 
 
 @pytest.mark.parametrize("colour", ColourOrder)
