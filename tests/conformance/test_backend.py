@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,6 +27,7 @@ from server.inference.manifest import load_manifest, verified_weights
 from server.inference.precision import Precision
 from server.models import tiny
 from server.vision.preprocess import to_tensor
+from tests.gpu import MUST_RUN
 
 ORACLE = {"embedder": tiny.embedder_outputs, "detector": tiny.detector_outputs}
 SHAPE = {"embedder": (3, tiny.SIDE, tiny.SIDE), "detector": (3, 16, 24)}
@@ -72,6 +74,8 @@ def open_backend(implementation: str, folder: Path, oracle):
     try:
         return load_backend(folder, runtime=Runtime(implementation), threads=1, lanes=2)[1]
     except ConflictError as error:
+        if MUST_RUN in os.environ:
+            raise
         pytest.skip(error.message)
 
 
@@ -139,12 +143,14 @@ def test_pictures_that_are_not_made_into_a_batch_yet_are_answered_as_that_batch(
     assert_close(backend.run(batch), ORACLE[network](batch.tensor()), max(tolerance, 1e-5))
 
 
-def test_a_row_does_not_depend_on_the_rest_of_its_batch(backend, network):
+def test_a_row_does_not_depend_on_the_rest_of_its_batch(backend, network, implementation, tolerance):
+    # other kernels serve other lengths of batches on a GPU, and round otherwise
+    tolerance = tolerance if implementation.startswith("tensorrt") else 1e-5
     batch = pictures(network, 5)
     together = backend.run(batch)
     for row in range(5):
         alone = backend.run(batch[row : row + 1])
-        assert_close(alone, [output[row : row + 1] for output in together], 1e-5)
+        assert_close(alone, [output[row : row + 1] for output in together], tolerance)
 
 
 def test_the_same_batch_gives_the_same_answer_whatever_ran_before(backend, network):

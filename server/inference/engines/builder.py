@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -55,6 +56,10 @@ class EngineBuilder(Protocol):
         ...
 
 
+_ONE_BUILD = threading.Lock()
+"""Builds that time kernels on one GPU beside each other choose bad ones (TensorRT Developer Guide, Threading)."""
+
+
 class TensorRtBuilder:
     """Builds with TensorRT or TensorRT-RTX."""
 
@@ -69,7 +74,7 @@ class TensorRtBuilder:
 
     def build(self, network: bytes, profiles: Sequence[ShapeProfile], target: str, progress: Progress) -> bytes:
         """As `EngineBuilder.build`."""
-        with listening() as said:
+        with _ONE_BUILD, listening() as said:
             return self._build(network, profiles, (target, progress), said)
 
     def _build(
@@ -86,7 +91,10 @@ class TensorRtBuilder:
         tensor = definition.get_input(0).name
         for one in profiles:
             profile = builder.create_optimization_profile()
-            profile.set_shape(tensor, one.smallest, one.typical, one.largest)
+            try:
+                profile.set_shape(tensor, one.smallest, one.typical, one.largest)
+            except (RuntimeError, ValueError) as error:
+                raise _not_built(self.name, f"it refuses the shapes {one} ({error})", said) from error
             if config.add_optimization_profile(profile) < 0:
                 raise _not_built(self.name, f"it refuses the shapes {one}", said)
         plan = builder.build_serialized_network(definition, config)

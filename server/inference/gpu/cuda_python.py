@@ -49,8 +49,12 @@ class CudaPythonDevice:
         self.name = name.split(b"\0")[0].decode()
         self.architecture = f"sm{self._attribute('MAJOR')}{self._attribute('MINOR')}"
         (context,) = call("cuDevicePrimaryCtxRetain", self._device)
-        call("cuCtxSetCurrent", context)
-        self._runtime = TensorRtRuntime(library)
+        try:
+            call("cuCtxSetCurrent", context)
+            self._runtime = TensorRtRuntime(library)
+        except BaseException:
+            self.close()
+            raise
 
     def free_bytes(self) -> int:
         """As `Device.free_bytes`."""
@@ -138,6 +142,9 @@ class _Stream:
     def synchronise(self) -> None:
         self._driver.call("cuStreamSynchronize", self.handle)
 
+    def free(self) -> None:
+        self._driver.call("cuStreamDestroy", self.handle)
+
 
 class _Event:
     def __init__(self, driver: Driver) -> None:
@@ -152,6 +159,9 @@ class _Event:
 
     def wait(self) -> None:
         self._driver.call("cuEventSynchronize", self.event)
+
+    def free(self) -> None:
+        self._driver.call("cuEventDestroy", self.event)
 
 
 class _Kernels:

@@ -89,6 +89,10 @@ class Stream(Protocol):
         """
         ...
 
+    def free(self) -> None:
+        """Gives it back; nothing may be in it."""
+        ...
+
 
 class Event(Protocol):
     """A mark in a stream."""
@@ -103,6 +107,10 @@ class Event(Protocol):
         Raises:
             DeviceError: work before the mark failed.
         """
+        ...
+
+    def free(self) -> None:
+        """Gives it back."""
         ...
 
 
@@ -131,6 +139,11 @@ class ExecutionContext(Protocol):
         """Whether its work may be recorded into a `Graph`; not when the library records graphs by itself."""
         ...
 
+    @property
+    def scratch_bytes(self) -> int:
+        """Memory that a run computes in."""
+        ...
+
     def bind(self, source: DeviceBuffer, outputs: Sequence[DeviceBuffer], scratch: DeviceBuffer | None) -> None:
         """Says where the input lies, where the outputs go, and what memory is free to compute in."""
         ...
@@ -155,10 +168,6 @@ class LoadedEngine(Protocol):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs, all float32."""
-        ...
-
-    def scratch_bytes(self, profile: int) -> int:
-        """Memory that a run with shapes of this profile computes in."""
         ...
 
     def context(self, profile: int, shape: Shape, stream: Stream) -> ExecutionContext:

@@ -21,6 +21,7 @@ _LOST = (
     "CUDA_ERROR_DEINITIALIZED",
     "CUDA_ERROR_DEVICE_UNAVAILABLE",
     "CUDA_ERROR_NO_DEVICE",
+    "CUDA_ERROR_UNKNOWN",  # what a GPU that fell off the bus answers
 )
 """Errors after which the context refuses all further work (CUDA Driver API, CUresult)."""
 

@@ -101,12 +101,14 @@ class Record:
         launches: runs that came from a graph.
         held: bytes of device and page-locked memory that were not given back.
         most_at_once: batches that were on their way at the same time at most.
+        closed: whether it was left.
     """
 
     shapes: list[Shape] = field(default_factory=list)
     launches: int = 0
     held: int = 0
     most_at_once: int = 0
+    closed: bool = False
     _on_their_way: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -228,8 +230,9 @@ class FakeDevice:
 
     def close(self) -> None:
         """Ends the streams' threads."""
+        self.record.closed = True
         for stream in self._streams:
-            stream.close()
+            stream.free()
         self._streams.clear()
 
     def _copy(self, target: _Memory, source: _Memory, nbytes: int, stream: Stream) -> None:
@@ -288,6 +291,7 @@ class _Stream:
         self.recording: list[Callable[[], object]] | None = None
         self._thread = ThreadPoolExecutor(1, "fake-stream")
         self.broken: DeviceError | None = None
+        self.freed = False
 
     def put(self, work: Callable[[], object]) -> None:
         if self.recording is not None:
@@ -297,7 +301,8 @@ class _Stream:
 
     def hold(self, array: Bytes) -> None:
         """Keeps memory until what was put in before is done."""
-        self._thread.submit(len, array)
+        if not self.freed:
+            self._thread.submit(len, array)
 
     def mark(self) -> Future[DeviceError | None]:
         return self._thread.submit(self._report)
@@ -311,8 +316,10 @@ class _Stream:
         if error is not None:
             raise error
 
-    def close(self) -> None:
+    def free(self) -> None:
+        """Ends its thread, once it has done what was put into it; the device forgets it when it is closed."""
         self._thread.shutdown()
+        self.freed = True
 
     def _do(self, work: Callable[[], object]) -> None:
         if self.broken is None:
@@ -340,6 +347,9 @@ class _Event:
         error = self.passed()
         if error is not None:
             raise error
+
+    def free(self) -> None:
+        self._mark = None
 
     def passed(self) -> DeviceError | None:
         """What went wrong before the mark, once the stream has come to it."""
@@ -376,12 +386,9 @@ class _Engine:
         self.outputs = tuple(tensor.name for tensor in self.session.get_outputs())
         self.device = device
 
-    def scratch_bytes(self, profile: int) -> int:
-        return 1024 * (1 + profile)
-
     def context(self, profile: int, shape: Shape, stream: Stream) -> ExecutionContext:
-        del profile, stream
-        return _Context(self, shape)
+        del stream
+        return _Context(self, shape, 1024 * (1 + profile))
 
     def free(self) -> None:
         self.session = None
@@ -390,9 +397,10 @@ class _Engine:
 class _Context:
     capturable = True
 
-    def __init__(self, engine: _Engine, shape: Shape) -> None:
+    def __init__(self, engine: _Engine, shape: Shape, scratch_bytes: int) -> None:
         self._engine = engine
         self._shape = shape
+        self.scratch_bytes = scratch_bytes
         # A real library works the shapes out from the network; this one has to try.
         probe = engine.session.run(list(engine.outputs), {engine.inputs[0]: np.ones(shape, np.float32)})
         self.output_shapes = tuple(output.shape for output in probe)

@@ -113,6 +113,11 @@ class ResidentFrames:
         while self._free:
             self._give_back(self._free.pop())
 
+    def close(self) -> None:
+        """As `shrink`, with nothing on its way and nothing more to come."""
+        self.shrink()
+        self._stream.free()
+
     def _upload(self, picture: Image) -> Resident:
         place = self._room(picture.nbytes)
         try:
@@ -185,5 +190,6 @@ class ResidentFrames:
 
     def _give_back(self, place: _Place) -> None:
         place.uploaded.wait()
+        place.uploaded.free()
         place.host.free()
         place.device.free()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from server.inference.gpu.device import DeviceError, Graph, Stream, Trouble
@@ -36,9 +37,14 @@ def capture(driver: Driver, stream: Stream, work: Callable[[], None]) -> Graph:
     driver.call("cuStreamBeginCapture", stream.handle, mode)
     try:
         work()
-    finally:
-        # Ends the capture also when the work failed; the stream would stay unusable otherwise.
-        (graph,) = driver.call("cuStreamEndCapture", stream.handle)
+    except BaseException:
+        # The stream would stay unusable; that the capture failed is clear already.
+        with suppress(DeviceError):
+            (unfinished,) = driver.call("cuStreamEndCapture", stream.handle)
+            if unfinished:
+                driver.call("cuGraphDestroy", unfinished)
+        raise
+    (graph,) = driver.call("cuStreamEndCapture", stream.handle)
     if not graph:
         raise DeviceError(Trouble.FAILED, "the stream's work cannot be recorded")
     try:

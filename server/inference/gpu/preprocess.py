@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from itertools import groupby
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from server.domain import ColourOrder, PixelSpec
 from server.inference.backend import Tensor
 from server.inference.cuts import SAMPLING_VALUES, Canvas, Cut, Cuts, Warp
-from server.inference.gpu.device import Argument, Device, DeviceBuffer, HostBuffer, Kernels, Stream
+from server.inference.gpu.device import Argument, Device, DeviceBuffer, DeviceError, HostBuffer, Kernels, Stream
 from server.inference.gpu.frames import Resident, ResidentFrames
 
 _BLOCK = (16, 16, 1)
@@ -127,16 +128,20 @@ class GpuPreprocessor:
     def made(self, cuts: Cuts) -> Tensor:
         """A batch as it is made here, brought back to the host: for comparison with the CPU."""
         nbytes = math.prod(cuts.shape) * _FLOAT_BYTES
-        stream, samplings = self._device.stream(), Samplings(self._device)
-        target, host = self._device.memory(nbytes), self._device.pinned(nbytes)
-        leased = self.draw(cuts, len(cuts), target, samplings, stream)
-        self._device.copy_out(host, target, nbytes, stream)
-        stream.synchronise()
-        self._release(leased)
-        answer = host.array[:nbytes].view(np.float32).reshape(cuts.shape).copy()
-        for held in (samplings, target, host):
-            held.free()
-        return answer
+        with ExitStack() as undo:
+            stream, samplings = self._device.stream(), Samplings(self._device)
+            undo.callback(stream.free)
+            undo.callback(samplings.free)
+            target = self._device.memory(nbytes)
+            undo.callback(target.free)
+            host = self._device.pinned(nbytes)
+            undo.callback(host.free)
+            undo.callback(_drain, stream)  # before anything is given back, also when something fails
+            leased = self.draw(cuts, len(cuts), target, samplings, stream)
+            undo.callback(self._release_drained, leased, stream)
+            self._device.copy_out(host, target, nbytes, stream)
+            stream.synchronise()
+            return np.array(host.array[:nbytes].view(np.float32).reshape(cuts.shape))
 
     def _letterbox(self, frame: Resident, canvas: Canvas, pixels: PixelSpec, target: int, stream: Stream) -> None:
         arguments: tuple[Argument, ...] = (
@@ -151,9 +156,18 @@ class GpuPreprocessor:
         )  # fmt: skip
         self._kernels.launch("warp", _grid(*cuts.size, count), _BLOCK, arguments, stream)
 
+    def _release_drained(self, leased: Sequence[Resident], stream: Stream) -> None:
+        _drain(stream)
+        self._release(leased)
+
     def _release(self, leased: Sequence[Resident]) -> None:
         for one in leased:
             self.frames.release(one)
+
+
+def _drain(stream: Stream) -> None:
+    with suppress(DeviceError):  # reported before, or about to be
+        stream.synchronise()
 
 
 def _runs(rows: Sequence[Cut]) -> list[tuple[int, Cut]]:

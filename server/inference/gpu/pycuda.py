@@ -63,7 +63,11 @@ class PycudaDevice:
             self.architecture = "sm{}{}".format(*device.compute_capability())
             self._context = device.retain_primary_context()
             self._context.push()
-        self._runtime = TensorRtRuntime(library)
+        try:
+            self._runtime = TensorRtRuntime(library)
+        except BaseException:
+            self.close()
+            raise
 
     def free_bytes(self) -> int:
         """As `Device.free_bytes`."""
@@ -134,9 +138,12 @@ class PycudaDevice:
             return None
 
     def close(self) -> None:
-        """Leaves the primary context."""
+        """Leaves the primary context, also a broken one.
+
+        Without `pop`, which fails for those: `detach` takes the context off pycuda's stack as well, and a thread that
+        ends with something on it ends the process (pycuda 2026.1, src/cpp/cuda.hpp).
+        """
         with translated(self._cuda):
-            self._context.pop()
             self._context.detach()
 
 
@@ -205,6 +212,9 @@ class _Stream:
         with translated(self._cuda):
             self.stream.synchronize()
 
+    def free(self) -> None:
+        del self.stream  # pycuda destroys it with its last reference, if this thread lets go of it
+
 
 class _Event:
     def __init__(self, cuda: Any) -> None:  # noqa: ANN401
@@ -220,6 +230,9 @@ class _Event:
     def wait(self) -> None:
         with translated(self._cuda):
             self.event.synchronize()
+
+    def free(self) -> None:
+        del self.event  # as the stream
 
 
 @contextmanager
@@ -246,6 +259,8 @@ _LOST_SIGNS = (
     "no CUDA-capable device",
     "deinitialized",
     "unspecified launch failure",
+    "unknown error",
+    "device is busy or unavailable",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -21,9 +22,12 @@ from server.inference.gpu.device import (
     Graph,
     HostBuffer,
     LoadedEngine,
+    Trouble,
 )
 from server.inference.gpu.frames import Resident
 from server.inference.gpu.preprocess import GpuPreprocessor, Samplings
+
+_log = logging.getLogger(__name__)
 
 SHAPES_KEPT = 16
 """Shapes that a slot stays prepared for; the one unused for longest goes first."""
@@ -37,7 +41,7 @@ class _Prepared:
     Attributes:
         context: of the engine.
         runs: how often it ran.
-        graph: the recorded run; None until the second one, or where there are no graphs.
+        graph: the recorded run; None until the second one, or where it can't be recorded.
     """
 
     context: ExecutionContext
@@ -146,19 +150,35 @@ class Slot:
             self._scratch.free()
             self._scratch = None
 
+    def close(self) -> None:
+        """As `shrink`, and nothing can be put on its way any more."""
+        self.shrink()
+        self._event.free()
+        self._stream.free()
+
     def _drain(self) -> None:
         with suppress(DeviceError):  # reported before, or about to be
             self._stream.synchronise()
 
     def _launch(self, prepared: _Prepared) -> None:
         """The first run of a shape is a plain one, because libraries set themselves up in it; then it is recorded."""
-        if prepared.runs and prepared.graph is None and prepared.context.capturable:
-            prepared.graph = self._device.capture(self._stream, lambda: prepared.context.enqueue(self._stream))
+        if prepared.runs == 1 and prepared.context.capturable:
+            prepared.graph = self._recorded(prepared.context)
         if prepared.graph is None:
             prepared.context.enqueue(self._stream)
         else:
             prepared.graph.launch(self._stream)
         prepared.runs += 1
+
+    def _recorded(self, context: ExecutionContext) -> Graph | None:
+        """A run of it as a graph; None where that can't be, as when other threads build engines: plain runs will do."""
+        try:
+            return self._device.capture(self._stream, lambda: context.enqueue(self._stream))
+        except DeviceError as error:
+            if error.trouble is not Trouble.FAILED:
+                raise
+            _log.warning("a network's run can't be recorded, so it is put together anew each time: %s", error.message)
+            return None
 
     def _prepare(self, shape: Shape, profile: int) -> _Prepared:
         """The engine ready for the shape, with room for it in the buffers."""
@@ -166,8 +186,8 @@ class Slot:
         if known is not None:
             self._prepared.move_to_end(shape)
             return known
-        self._make_room(self._engine.scratch_bytes(profile))
         context = self._engine.context(profile, shape, self._stream)
+        self._make_room(context.scratch_bytes)
         for index, wanted in enumerate((shape, *context.output_shapes)):
             self._grow(index, math.prod(wanted) * _FLOAT_BYTES)
         source, *outputs = (pair.device for pair in self._held())

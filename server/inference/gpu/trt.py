@@ -48,6 +48,7 @@ class TensorRtEngine:
     def __init__(self, api: Any, engine: Any) -> None:  # noqa: ANN401 - TensorRT has no types
         self._api = api
         self._engine: Any = engine
+        self._kernels: Any = None
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         sources = [name for name in names if engine.get_tensor_mode(name) == api.TensorIOMode.INPUT]
         self.inputs = tuple(sources)
@@ -56,21 +57,20 @@ class TensorRtEngine:
         if wrong:
             raise DeviceError(Trouble.FAILED, f"the engine's tensors {wrong} are not float32")
 
-    def scratch_bytes(self, profile: int) -> int:
-        """As `LoadedEngine.scratch_bytes`."""
-        return int(self._engine.get_device_memory_size_for_profile_v2(profile))
-
     def context(self, profile: int, shape: Shape, stream: Stream) -> ExecutionContext:
         """As `LoadedEngine.context`."""
         with listening() as said:
             context, capturable = self._created()
             if context is None:
                 raise error_of("no execution context", said)
-            return _Context(context, self, (profile, shape, stream), said, capturable=capturable)
+            try:
+                return _Context(context, self, (profile, shape, stream), said, capturable=capturable)
+            except RuntimeError as error:  # which the bindings raise where the library itself answers False
+                raise error_of(f"the shape {shape} in profile {profile}: {error}", said) from error
 
     def free(self) -> None:
         """As `LoadedEngine.free`."""
-        self._engine = None
+        self._engine = self._kernels = None
 
     def _created(self) -> tuple[Any, bool]:
         """A context that computes in memory of ours; TensorRT-RTX records its graphs itself."""
@@ -80,6 +80,12 @@ class TensorRtEngine:
         config = self._engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(user_managed)
         config.cuda_graph_strategy = self._api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        # Kernels for a shape before its first run, and once for all contexts: answers don't change when they come.
+        strategy = self._api.DynamicShapesKernelSpecializationStrategy.EAGER
+        config.dynamic_shapes_kernel_specialization_strategy = strategy
+        if self._kernels is None:
+            self._kernels = config.create_runtime_cache()
+        config.set_runtime_cache(self._kernels)
         return self._engine.create_execution_context(config), False
 
 
@@ -108,6 +114,8 @@ class _Context:
         if missing:
             raise error_of(f"the shapes of {missing} are not known for {shape}", said)
         self.output_shapes = tuple(tuple(context.get_tensor_shape(name)) for name in engine.outputs)
+        # Of this shape, not of the profile's largest, which may not fit where this one does.
+        self.scratch_bytes = int(context.update_device_memory_size_for_shapes())
 
     def bind(self, source: DeviceBuffer, outputs: Sequence[DeviceBuffer], scratch: DeviceBuffer | None) -> None:
         """As `ExecutionContext.bind`."""
@@ -128,7 +136,7 @@ class _Context:
 def error_of(what: str, said: Sequence[str]) -> DeviceError:
     """A failure of the library, sorted by what it said; it has no other way to tell."""
     text = "; ".join(said)
-    lowered = text.lower()
+    lowered = f"{what}; {text}".lower()
     if "out of memory" in lowered or "outofmemory" in lowered or "cudaerror 2:" in lowered:
         return DeviceError(Trouble.OUT_OF_MEMORY, f"{what}: {text[:300]}")
     if any(sign in lowered for sign in _LOST_SIGNS):
@@ -144,5 +152,6 @@ _LOST_SIGNS = (
     "uncorrectable ecc",
     "launch timed out",
     "hardware stack error",
+    "unknown error",
 )
 """After these errors a CUDA context refuses all further work (CUDA Driver API, CUresult)."""

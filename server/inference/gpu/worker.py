@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TypeAlias, TypeVar
@@ -73,7 +74,7 @@ class Network:
         """Gives all memory back."""
         self.open = False
         for slot in self.slots:
-            slot.shrink()
+            slot.close()
         self.engine.free()
 
 
@@ -240,6 +241,18 @@ class GpuWorker:
     def _work(self, open_device: OpenDevice, opened: Future[Device]) -> None:
         try:
             self._device = open_device()
+        except BaseException as error:  # noqa: BLE001 - raised again where the worker is made
+            opened.set_exception(error)
+            return
+        try:
+            self._serve(opened)
+        finally:
+            # Also a lost one: a thread that ends in a context of pycuda's ends the process.
+            with suppress(DeviceError):
+                self._device.close()
+
+    def _serve(self, opened: Future[Device]) -> None:
+        try:
             self._prepare(self._device)
         except BaseException as error:  # noqa: BLE001 - raised again where the worker is made
             opened.set_exception(error)
@@ -251,10 +264,9 @@ class GpuWorker:
             else:
                 job()
         self._land_all()
-        if self._lost is None:
-            if self._frames is not None:
-                self._frames.shrink()
-            self._device.close()
+        if self._lost is None and self._frames is not None:
+            with suppress(DeviceError):
+                self._frames.close()
 
     def _prepare(self, device: Device) -> None:
         """Compiles the kernels; without them batches are made on the CPU, which is said."""

@@ -84,7 +84,7 @@ def kernels_alone(worker: GpuWorker, backend: GpuBackend, shape: Shape, *, secon
         context = network.engine.context(profile, shape, stream)
         sides = (shape, *context.output_shapes)
         source, *outputs = (device.memory(4 * math.prod(one)) for one in sides)
-        scratch = device.memory(max(256, network.engine.scratch_bytes(profile)))
+        scratch = device.memory(max(256, context.scratch_bytes))
         context.bind(source, outputs, scratch)
         context.enqueue(stream)
         stream.synchronise()
@@ -101,8 +101,8 @@ def kernels_alone(worker: GpuWorker, backend: GpuBackend, shape: Shape, *, secon
         spent = time.perf_counter() - began
         if graph is not None:
             graph.free()
-        for buffer in (source, *outputs, scratch):
-            buffer.free()
+        for held in (source, *outputs, scratch, stream):
+            held.free()
         return runs * shape[0] / spent
 
     return worker.do(compute)
@@ -120,8 +120,8 @@ def copy_ceiling(worker: GpuWorker, *, nbytes: int = 2**26, repeats: int = 10) -
             device.copy_in(memory, host, nbytes, stream)
         stream.synchronise()
         spent = time.perf_counter() - began
-        host.free()
-        memory.free()
+        for held in (host, memory, stream):
+            held.free()
         return repeats * nbytes / spent / 1e9
 
     return worker.do(copy)
@@ -140,7 +140,7 @@ def matrix_ceiling(
         stream = device.stream()
         context = engine.context(0, shape, stream)
         source, output = device.memory(256), device.memory(256)
-        scratch = device.memory(max(256, engine.scratch_bytes(0)))
+        scratch = device.memory(max(256, context.scratch_bytes))
         context.bind(source, [output], scratch)
         for _ in range(3):
             context.enqueue(stream)
@@ -150,9 +150,8 @@ def matrix_ceiling(
             context.enqueue(stream)
         stream.synchronise()
         spent = time.perf_counter() - began
-        for buffer in (source, output, scratch):
-            buffer.free()
-        engine.free()
+        for held in (source, output, scratch, stream, engine):
+            held.free()
         return repeats * side**3 / spent / 1e12
 
     return worker.do(multiply)

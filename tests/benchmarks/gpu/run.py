@@ -7,6 +7,7 @@ import json
 import math
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -143,6 +144,9 @@ def run(gpu: Gpu, plan: Plan, out: Path, *, problems: list[str]) -> int:
             section(gpu, plan, report)
         except FacestreamError as error:
             report.problems.append(f"{section.__name__.strip('_')}: {error.message}")
+        except Exception as error:  # noqa: BLE001 - the other sections are worth having
+            report.problems.append(f"{section.__name__.strip('_')}: {error!r}")
+            traceback.print_exc()
         _write(report, out)
     _write(report, out)
     gpu.close()
@@ -228,7 +232,10 @@ def _preparing(gpu: Gpu, plan: Plan, report: Report) -> None:
     report.facts["kernels"] = verdict.finding
     if not verdict.passed:
         report.problems.append(f"the GPU's kernels: {verdict.finding}")
-    name = next(name for name in plan.models if _kind(plan, name) is Kind.DETECTOR)
+    name = _first(plan, Kind.DETECTOR)
+    if name is None:
+        report.left_out.append("preparing: no detector is among the models")
+        return
     manifest = load_manifest(plan.models_dir / name)
     weights = verified_weights(plan.models_dir / name, manifest)
     key = gpu.manager.key(manifest, Precision.FLOAT16, gpu.worker.architecture)
@@ -281,7 +288,7 @@ def _speeds(gpu: Gpu, backend: Backend, model: tuple[Manifest, bytes, Precision]
         copied = found.per_s * batch[0].nbytes / 1e9
         # No ceiling is measured in int8: its share is of float16's.
         kind = "float32" if precision is Precision.FLOAT32 else "float16"
-        ceiling = report.facts[f"matrix ceiling in {kind}, tera multiply-adds/s"]
+        ceiling = report.facts.get(f"matrix ceiling in {kind}, tera multiply-adds/s", math.nan)
         fits = count <= max(
             profile.max_batch for profile in backend._network.profiles if profile.takes((1, *batch.shape[1:]))
         )
@@ -295,7 +302,7 @@ def _speeds(gpu: Gpu, backend: Backend, model: tuple[Manifest, bytes, Precision]
                 "of the matrix ceiling": f"{found.per_s * work / 1e12 / ceiling:.1%}",
                 "kernels alone, per s": round(alone, 1) if fits else "batch goes in parts",
                 "kernels of the matrix ceiling": f"{alone * work / 1e12 / ceiling:.1%}" if fits else "",
-                "of the copy ceiling": f"{copied / report.facts['copy ceiling, GB/s']:.1%}",
+                "of the copy ceiling": f"{copied / report.facts.get('copy ceiling, GB/s', math.nan):.1%}",
             },
         )
 
@@ -346,8 +353,10 @@ def _memory(gpu: Gpu, plan: Plan, report: Report) -> None:
     backend = gpu.unjudged(manifest, weights, gpu.manager.key(manifest, Precision.FLOAT32, gpu.worker.architecture))
     generator = np.random.default_rng(0)
     largest = _batch(manifest, max(plan.batches))
-    for _ in range(4):
-        backend.run(largest)
+    lengths = [1 << power for power in range(len(largest).bit_length()) if 1 << power <= len(largest)]
+    for length in [*lengths, len(largest)]:  # every shape in every slot, and its recording: that is no growth
+        for _ in range(4):
+            backend.run(largest[:length])
     began, looks = time.monotonic(), 12
     left = report.left_s()
     minutes = plan.minutes if left is None else min(plan.minutes, left / 60)
@@ -364,7 +373,10 @@ def _memory(gpu: Gpu, plan: Plan, report: Report) -> None:
 
 def _pipeline(gpu: Gpu, plan: Plan, report: Report) -> None:
     detectors = [name for name in plan.models if _kind(plan, name) is Kind.DETECTOR]
-    embedder = next(name for name in plan.models if _kind(plan, name) is Kind.EMBEDDER)
+    embedder = _first(plan, Kind.EMBEDDER)
+    if not detectors or embedder is None:
+        report.left_out.append("pipeline: it takes a detector and an embedder among the models")
+        return
     choice = ModelChoice(
         models_dir=plan.models_dir,
         detector=detectors[0],
@@ -398,6 +410,10 @@ def _pipeline(gpu: Gpu, plan: Plan, report: Report) -> None:
         )
     for model in loaded.models:
         model.backend.close()
+
+
+def _first(plan: Plan, kind: Kind) -> str | None:
+    return next((name for name in plan.models if _kind(plan, name) is kind), None)
 
 
 def _kind(plan: Plan, name: str) -> Kind:

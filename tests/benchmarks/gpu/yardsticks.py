@@ -28,9 +28,12 @@ def torch_eager(network: str) -> tuple[Run, bytes, tuple[int, int, int]] | None:
     """One of the trainer's networks in PyTorch on the GPU, float32 and eager, and the same network as ONNX.
 
     Returns:
-        What runs it, its ONNX file, and the shape (3, H, W) of a picture; None where PyTorch has no CUDA.
+        What runs it, its ONNX file, and the shape (3, H, W) of a picture; None where PyTorch is absent or has no CUDA.
     """
-    import torch
+    try:
+        import torch
+    except ImportError:
+        return None
 
     from trainer.export.onnx import WeightType, to_onnx
     from trainer.models.build import architecture, build

@@ -32,11 +32,14 @@ class Logger:
 class Context:
     """An execution context that adds one to every value, at once."""
 
-    def __init__(self, log):
+    def __init__(self, log, refusal):
         self.log = log
+        self.refusal = refusal
         self.addresses = {}
 
     def set_optimization_profile_async(self, profile, stream):
+        if self.refusal:
+            raise RuntimeError(self.refusal)
         self.log.append(("profile", profile, stream))
         return True
 
@@ -46,6 +49,9 @@ class Context:
 
     def infer_shapes(self):
         return []
+
+    def update_device_memory_size_for_shapes(self):
+        return 64 * self.shape[0]
 
     def get_tensor_shape(self, name):
         return self.shape
@@ -68,8 +74,9 @@ class Context:
 class Engine:
     num_io_tensors = 2
 
-    def __init__(self, log):
+    def __init__(self, log, refusal):
         self.log = log
+        self.refusal = refusal
 
     def get_tensor_name(self, index):
         return "xy"[index]
@@ -80,20 +87,19 @@ class Engine:
     def get_tensor_dtype(self, name):
         return "float"
 
-    def get_device_memory_size_for_profile_v2(self, profile):
-        return 512
-
     def create_execution_context(self, how):
         self.log.append(("context", how))
-        return Context(self.log)
+        return Context(self.log, self.refusal)
 
     def create_runtime_config(self):
         config = SimpleNamespace(set_execution_context_allocation_strategy=lambda how: self.log.append(how))
-        self.config = config
+        config.create_runtime_cache = lambda: self.log.append("cache made") or "cache"
+        config.set_runtime_cache = lambda cache: self.log.append(("cache", cache))
+        self.log.append(config)
         return config
 
 
-def library_of(log, *, rtx=False):
+def library_of(log, *, rtx=False, refusal=""):
     """Something that answers as tensorrt does, or as tensorrt_rtx."""
 
     class Runtime:
@@ -102,7 +108,7 @@ def library_of(log, *, rtx=False):
 
         def deserialize_cuda_engine(self, plan):
             if plan == b"plan":
-                return Engine(log)
+                return Engine(log, refusal)
             self.logger.log(Severity.ERROR, "the plan is for another version")
             return None
 
@@ -115,6 +121,7 @@ def library_of(log, *, rtx=False):
     )
     if rtx:
         api.CudaGraphStrategy = SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole")
+        api.DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
     return EngineLibrary("tensorrt", "0", api)
 
 
@@ -176,6 +183,9 @@ class FakePycuda:
         class Stream:
             handle = 77
 
+            def __del__(self):
+                log.append("cuStreamDestroy")
+
             def __init__(self, flags):
                 assert flags == 1
 
@@ -189,6 +199,9 @@ class FakePycuda:
         class Event:
             def __init__(self, flags):
                 assert flags == 3
+
+            def __del__(self):
+                log.append("cuEventDestroy")
 
             def record(self, stream):
                 assert isinstance(stream, Stream)
@@ -319,7 +332,8 @@ def test_everything_that_was_taken_is_given_back(device, log):
     slot = Slot(device, device.load(b"plan"), (PROFILE,))
     slot.start(np.zeros((3, 3, 2, 2), np.float32), 4)
     slot.land()
-    slot.shrink()
+    slot.close()
+    assert {"cuStreamDestroy", "cuEventDestroy"} <= set(log)
     memory = device._cuda.device_memory if isinstance(device, PycudaDevice) else device._driver.api.memory
     assert memory.held == {}
 
@@ -352,6 +366,53 @@ def test_rtx_records_graphs_by_itself(log):
     assert "cuStreamBeginCapture" not in log
 
 
+def test_rtx_has_its_kernels_before_the_first_run_and_once_for_all_contexts(log):
+    device = CudaPythonDevice(library_of(log, rtx=True), FakeDriver(log))
+    slot = Slot(device, device.load(b"plan"), (PROFILE,))
+    for length in (1, 2):
+        slot.start(np.zeros((length, 3, 2, 2), np.float32), length)
+        slot.land()
+    configs = [one for one in log if isinstance(one, SimpleNamespace)]
+    assert [one.dynamic_shapes_kernel_specialization_strategy for one in configs] == ["eager", "eager"]
+    assert log.count("cache made") == 1
+    assert log.count(("cache", "cache")) == 2
+
+
+def test_a_run_computes_in_as_much_memory_as_its_shape_needs(device, log):
+    slot = Slot(device, device.load(b"plan"), (PROFILE,))
+    for length in (2, 4):
+        slot.start(np.zeros((length, 3, 2, 2), np.float32), length)
+        slot.land()
+    assert [one[1] for one in log if isinstance(one, tuple) and one[0] == "scratch"] == [128, 256]
+
+
+@pytest.mark.parametrize(
+    ("said", "trouble"),
+    [
+        ("CUDA error 2: out of memory", Trouble.OUT_OF_MEMORY),
+        ("illegal memory access", Trouble.LOST),
+        ("", Trouble.FAILED),
+    ],
+)
+def test_what_the_bindings_raise_is_an_error_of_ours(log, said, trouble):
+    library = library_of(log, refusal=f"Error in set optimization profile async. {said}")
+    device = CudaPythonDevice(library, FakeDriver(log))
+    with pytest.raises(DeviceError, match="set optimization profile") as caught:
+        device.load(b"plan").context(0, (1, 3, 2, 2), device.stream())
+    assert caught.value.trouble is trouble
+
+
+def test_a_device_whose_library_finds_no_cuda_is_left(log):
+    library = library_of(log)
+    library.api.Runtime = lambda _logger: (_ for _ in ()).throw(TypeError("no CUDA"))
+    with pytest.raises(DeviceError, match="no runtime"):
+        PycudaDevice(library, FakePycuda(log), None)
+    assert "detach" in log, "pycuda ends the process when a thread ends in a context"
+    with pytest.raises(DeviceError, match="no runtime"):
+        CudaPythonDevice(library, FakeDriver(log))
+    assert "cuDevicePrimaryCtxRelease" in log
+
+
 def test_without_bindings_pycuda_runs_without_graphs(log):
     device = PycudaDevice(library_of(log), FakePycuda(log), None)
     slot = Slot(device, device.load(b"plan"), (PROFILE,))
@@ -367,6 +428,7 @@ def test_without_bindings_pycuda_runs_without_graphs(log):
         ("CUDA_ERROR_OUT_OF_MEMORY", Trouble.OUT_OF_MEMORY),
         ("CUDA_ERROR_ILLEGAL_ADDRESS", Trouble.LOST),
         ("CUDA_ERROR_ECC_UNCORRECTABLE", Trouble.LOST),
+        ("CUDA_ERROR_UNKNOWN", Trouble.LOST),
         ("CUDA_ERROR_INVALID_VALUE", Trouble.FAILED),
     ],
 )
@@ -383,6 +445,7 @@ def test_errors_of_pycuda_are_sorted(log):
         cuda.MemoryError("cuMemAlloc failed: out of memory"): Trouble.OUT_OF_MEMORY,
         cuda.LaunchError("cuLaunchKernel failed: launch timed out"): Trouble.LOST,
         cuda.Error("cuEventSynchronize failed: an illegal memory access was encountered"): Trouble.LOST,
+        cuda.Error("cuEventSynchronize failed: unknown error"): Trouble.LOST,
         cuda.Error("cuEventRecord failed: invalid resource handle"): Trouble.FAILED,
     }
     for error, trouble in cases.items():
@@ -397,9 +460,33 @@ def test_a_capture_is_ended_also_when_its_work_fails(log):
     def fail():
         raise DeviceError(Trouble.FAILED, "no")
 
-    with pytest.raises(DeviceError):
+    with pytest.raises(DeviceError, match="no"):
         device.capture(device.stream(), fail)
-    assert "cuStreamEndCapture" in log
+    assert log[-2:] == ["cuStreamEndCapture", "cuGraphDestroy"]
+
+
+def test_the_error_of_a_capture_is_that_of_its_work_and_not_that_of_its_end(log):
+    driver = FakeDriver(log, {"cuStreamEndCapture": "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"})
+    device = CudaPythonDevice(library_of(log), driver)
+
+    def fail():
+        raise DeviceError(Trouble.OUT_OF_MEMORY, "no room")
+
+    with pytest.raises(DeviceError, match="no room") as caught:
+        device.capture(device.stream(), fail)
+    assert caught.value.trouble is Trouble.OUT_OF_MEMORY
+
+
+def test_a_run_that_cannot_be_recorded_is_put_together_anew_each_time(log, caplog):
+    driver = FakeDriver(log, {"cuStreamEndCapture": "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"})
+    device = CudaPythonDevice(library_of(log), driver)
+    slot = Slot(device, device.load(b"plan"), (PROFILE,))
+    rows = np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)
+    for number in range(4):
+        slot.start(rows + number, 1)
+        np.testing.assert_array_equal(slot.land()[0], rows + number + 1)
+    assert log.count("cuStreamBeginCapture") == 1
+    assert "can't be recorded" in caplog.text
 
 
 def test_a_gpu_that_does_not_work_is_said_to_be_missing(log):

@@ -336,6 +336,28 @@ def test_an_engine_that_the_device_refuses_is_an_error_and_the_others_live_on(ba
     assert_right(backend.run(crops(2)), crops(2))
 
 
+def test_a_lost_device_is_left_as_well(model, engine, faults, record):
+    def lose(_batch):
+        raise DeviceError(Trouble.LOST, "illegal memory access")
+
+    worker = GpuWorker(fake_device(faults, record))
+    backend = GpuBackend(model("embedder")[0], engine("embedder"), worker)
+    faults.enqueued = lose
+    assert reason_of(backend.run, crops(1)) == "DEVICE_LOST"
+    assert not record.closed
+    worker.close()
+    assert record.closed
+
+
+def test_a_device_that_is_opened_and_then_cannot_be_used_is_left(record):
+    def broken(_source):
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        GpuWorker(fake_device(record=record, compiler=broken))
+    assert record.closed
+
+
 def test_a_device_that_cannot_be_opened_is_the_error_of_whoever_wanted_it():
     def none():
         raise ConflictError("GPU_MISSING", "there is none")
