@@ -101,6 +101,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: when it is missing, damaged, or of another version of the trainer.
     """
+    if path.is_dir():
+        raise CheckpointError(
+            "CHECKPOINT_UNREADABLE",
+            f"{path} is a folder, but none of a model (with a manifest.json, such as models/sface/2021dec); name one, "
+            "or a checkpoint's file, such as runs/first/best.ckpt",
+        )
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -126,19 +132,28 @@ def load_checkpoint(path: Path) -> Checkpoint:
     )
 
 
+def require_same_recipe(of_checkpoint: Recipe, recipe: Recipe) -> None:
+    """Passes a recipe that is the checkpoint's.
+
+    Raises:
+        CheckpointError: with the settings that differ.
+    """
+    changed = differences(of_checkpoint, recipe)
+    if changed:
+        raise CheckpointError(
+            "RECIPE_CHANGED",
+            f"the checkpoint belongs to another recipe ({'; '.join(changed[:5])}); resume with the recipe that the run "
+            "was begun with, or train into a new folder, with the checkpoint as --weights",
+        )
+
+
 def require_same_run(checkpoint: Checkpoint, recipe: Recipe, data: str) -> None:
     """Passes a checkpoint of this recipe and these data.
 
     Raises:
         CheckpointError: with the settings that differ.
     """
-    changed = differences(checkpoint.recipe, recipe)
-    if changed:
-        raise CheckpointError(
-            "RECIPE_CHANGED",
-            f"the checkpoint belongs to another recipe ({'; '.join(changed[:5])}); resume with the recipe of the run's "
-            "folder, or train into a new folder",
-        )
+    require_same_recipe(checkpoint.recipe, recipe)
     if checkpoint.data != data:
         raise CheckpointError(
             "DATA_CHANGED",

@@ -156,10 +156,10 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.chunk < 2 or self.checkpoint_every < 1:
+        if self.steps < 1 or self.chunk < 3 or self.checkpoint_every < 1:
             raise ValueError(
                 f"steps {self.steps} and checkpoint_every {self.checkpoint_every} must be 1 or more, and chunk "
-                f"{self.chunk} 2 or more"
+                f"{self.chunk} 3 or more, so that no face is alone in one"
             )
         if not 0 < self.margin < 4 or self.seed < 0:
             raise ValueError(f"the margin {self.margin} must lie in (0, 4), and the seed {self.seed} not be below 0")
@@ -238,6 +238,9 @@ class NamedRecipe(Protocol):
 RECIPES: Mapping[str, NamedRecipe] = MappingProxyType({"paper": paper, "small": small, "compatible": compatible})
 """Recipes by name."""
 
+LIKE = "like"
+"""What a JSON text calls the named recipe that it begins with."""
+
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 
 
@@ -247,13 +250,15 @@ def to_json(recipe: Recipe) -> str:
 
 
 def from_json(text: str) -> Recipe:
-    """The recipe that a JSON text states; settings that it doesn't name have their defaults.
+    """The recipe that a JSON text states.
+
+    Settings that it doesn't name are those of the recipe that it names as "like", or else the defaults.
 
     Raises:
         RecipeError: when it is no JSON, or a setting is unknown or out of its range, with the setting's name.
     """
     try:
-        values = json.loads(text)
+        values = _completed(json.loads(text))
         recipe = _ADAPTER.validate_python(values)
     except json.JSONDecodeError as error:
         raise RecipeError("RECIPE_INVALID", f"the recipe is no JSON: {error}") from error
@@ -265,6 +270,23 @@ def from_json(text: str) -> Recipe:
     if unknown:
         raise RecipeError("RECIPE_INVALID", f"the recipe has no setting {unknown!r}; see docs/training.md")
     return recipe
+
+
+def _completed(values: object) -> object:
+    """The values with those of the named recipe that they begin with, if any."""
+    if not isinstance(values, dict) or LIKE not in values:
+        return values
+    name, changes = values[LIKE], {key: value for key, value in values.items() if key != LIKE}
+    if not isinstance(name, str) or name not in RECIPES:
+        raise RecipeError("RECIPE_INVALID", f"the recipe is like {name!r}, but there are only {', '.join(RECIPES)}")
+    return _overlaid(json.loads(to_json(RECIPES[name]())), changes)
+
+
+def _overlaid(base: object, changes: object) -> object:
+    """The base with what the changes name, and only that, replaced."""
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return changes
+    return base | {key: _overlaid(base.get(key), value) for key, value in changes.items()}
 
 
 def _unknown(given: object, known: object, prefix: str = "") -> str:

@@ -179,6 +179,39 @@ def test_a_run_goes_on_from_its_checkpoint_when_its_recipe_file_is_damaged(train
     assert (tmp_path / "run" / "recipe.json").read_text() == ""
 
 
+def test_a_run_whose_recipe_file_was_changed_does_not_go_on_as_before(trained, faces, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    recipe = json.loads((trained / "recipe.json").read_text()) | {"steps": 8}
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(recipe))
+    answer = run("train", faces, tmp_path / "run", "--resume", "--device", "cpu")
+    assert answer.exception.reason == "RECIPE_CHANGED"
+    assert "steps: 4, 8" in str(answer.exception)
+
+
+def test_a_folder_that_is_no_model_is_no_checkpoint_either(faces, pairs):
+    answer = run("evaluate", MODELS, faces, "--pairs", pairs)
+    assert answer.exception.reason == "CHECKPOINT_UNREADABLE"
+    assert "manifest.json" in str(answer.exception)
+
+
+def test_fars_and_thresholds_can_be_asked_for(trained, faces, pairs):
+    begin = ("evaluate", trained / "best.ckpt", faces, "--pairs", pairs)
+    answer = run(*begin, "--far", 0.05, "--far", 0.2, "--threshold", 1.1)
+    assert answer.exit_code == 0, answer.output
+    assert "| 0.05 |" in answer.output
+    assert "| 0.2 |" in answer.output
+    assert "| 0.1 |" not in answer.output
+    assert "| 1.1000 |" in answer.output
+    assert run(*begin, "--far", 1e-4).exception.reason == "TOO_FEW_PAIRS"
+    assert run(*begin, "--far", 2).exit_code == 2
+
+
+def test_pictures_that_nobody_prepared_are_remarked_on(trained, faces, pairs):
+    answer = run("evaluate", trained / "best.ckpt", faces, "--pairs", pairs)
+    assert f"note: {faces} has no prepared.json" in answer.stderr
+    assert "note" not in answer.stdout
+
+
 def test_a_checkpoint_that_is_given_as_a_recipe_is_refused(trained, faces, tmp_path):
     answer = run("train", faces, tmp_path / "run", "--recipe", trained / "best.ckpt")
     assert answer.exception.reason == "RECIPE_UNREADABLE"
@@ -257,7 +290,7 @@ def test_worse_pictures_get_a_table_and_a_picture_of_their_own(trained, faces, p
     assert answer.exit_code == 0, answer.output
     assert "| JPEG quality 10 |" in answer.output
     assert "| 14,400 pixels |" in answer.output
-    assert (tmp_path / "report" / "report.md").read_text().startswith(answer.output)
+    assert (tmp_path / "report" / "report.md").read_text().startswith(answer.stdout)
     for name in ("roc.png", "quality.png"):
         assert f"![]({name})" in (tmp_path / "report" / "report.md").read_text()
         assert cv2.imread(str(tmp_path / "report" / name)).shape[2] == 3

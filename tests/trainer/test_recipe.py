@@ -48,10 +48,29 @@ def test_settings_that_are_not_named_have_their_defaults():
     assert recipe == Recipe(NetworkChoice("nn4"), optimiser=Optimiser(OptimiserKind.ADAGRAD))
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_that_is_like_a_named_one_differs_in_what_it_names_alone(name):
+    text = '{"like": "%s", "network": {"dimension": 64}, "optimiser": {"final_share": 1.0}, "steps": 7}'
+    recipe, base = from_json(text % name), RECIPES[name]()
+    network = dataclasses.replace(base.network, dimension=64)
+    optimiser = dataclasses.replace(base.optimiser, final_share=1.0)
+    assert recipe == dataclasses.replace(base, network=network, optimiser=optimiser, steps=7)
+
+
+def test_what_a_named_recipe_has_not_can_be_added_and_what_it_has_taken_away():
+    assert from_json('{"like": "small", "compatible": {"shown": "changed", "uses": 3}}').compatible.uses == 3
+    alone = '{"like": "compatible", "compatible": null, "imagination": {"blend": 0, "warp": 0}}'
+    assert from_json(alone).compatible is None
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "no JSON"),
+        ('{"like": "large"}', "'large'.*paper, small, compatible"),
+        ('{"like": ["small"]}', "paper, small, compatible"),
+        ('{"like": "small", "optimiser": {"rate": 1}}', "no setting 'optimiser.rate'"),
+        ('{"like": "small", "steps": 0}', "steps"),
         ("[]", "wrong at"),
         ("{}", "network"),
         ('{"network": {"name": "nn4"}, "step": 3}', "no setting 'step'"),

@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from trainer.commands.remarks import tell_how_prepared
 from trainer.data.catalog import read_catalog
 from trainer.device import device_named
 from trainer.evaluate.clustering import agglomerative, b_cubed, pairwise
@@ -34,6 +35,7 @@ def cluster(
     """
     subject = open_subject(model, device=device_named(device))
     catalog = read_catalog(crops)
+    tell_how_prepared(catalog.paths, subject.template)
     embeddings, labels = subject.embed_crops(catalog.paths), catalog.labels.astype(np.intp)
     typer.echo(f"# {subject.name}: {len(catalog)} crops of {len(catalog.identities)} people\n")
     typer.echo("| threshold | clusters | B-cubed F | precision | recall | pairwise F | precision | recall |")

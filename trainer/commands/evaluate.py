@@ -8,10 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
+from server.domain import AlignmentTemplate
 from server.errors import StorageError
 from server.inference.manifest import MANIFEST_FILE
+from trainer.commands.remarks import tell_how_prepared
 from trainer.device import device_named
 from trainer.evaluate.embed import Embed, embed_files
 from trainer.evaluate.pairs import Pairs, read_pairs
@@ -22,6 +26,7 @@ from trainer.evaluate.report import (
     comparison_markdown,
     judge_pairs,
     quality_markdown,
+    require_measurable,
     require_points,
     to_markdown,
 )
@@ -61,6 +66,20 @@ def evaluate(  # noqa: PLR0913 one parameter an option
         bool,
         typer.Option("--quality", help="Also with worse pictures, as in the paper's table 4; takes 10 times as long."),
     ] = False,
+    far: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="False accept rate that VAL is measured at; may be given several times. Without it 1e-4, 1e-3, 1e-2 "
+            "and 0.1, as far as the list has pairs for them."
+        ),
+    ] = None,
+    threshold: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Also VAL, FAR and accuracy at this threshold, squared L2, such as one of a manifest's; may be given "
+            "several times."
+        ),
+    ] = None,
     thresholds: Annotated[
         bool, typer.Option("--write-thresholds", help="Put the thresholds into the model folder's manifest.")
     ] = False,
@@ -72,11 +91,15 @@ def evaluate(  # noqa: PLR0913 one parameter an option
     """
     if thresholds and not (model / MANIFEST_FILE).is_file():
         raise typer.BadParameter(f"{model} is no model folder; export it first", param_hint="--write-thresholds")
+    _require_rates(far or ())
     place = device_named(device)
     subject, listed = open_subject(model, device=place), read_pairs(pairs, crops)
-    own = _judge(subject, listed, subject)
-    others = [_judge(open_subject(path, device=place), listed, subject) for path in compare or ()]
-    worse = _worse(subject, listed) if quality else []
+    require_measurable(listed, far or ())
+    tell_how_prepared(listed.images, subject.template)
+    trial = _Trial(listed, subject.template, tuple(far or FARS), tuple(threshold or ()))
+    own = _judge(subject, trial)
+    others = [_judge(open_subject(path, device=place), trial) for path in compare or ()]
+    worse = _worse(subject, trial) if quality else []
     text = to_markdown(f"{subject.name} on {pairs.name}", own.report)
     if others:
         text += comparison_markdown([(one.name, one.dimension, one.report) for one in (own, *others)])
@@ -91,17 +114,43 @@ def evaluate(  # noqa: PLR0913 one parameter an option
         typer.echo(f"\nthe thresholds are in {model / MANIFEST_FILE}")
 
 
-def _judge(subject: Subject, listed: Pairs, first: Subject) -> Judged:
-    """The crops were prepared for the first model."""
-    embeddings = subject.embed_crops(listed.images, first.template)
-    return Judged(subject.name, embeddings.shape[1], judge_pairs(embeddings, listed, FARS))
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What models are judged on.
+
+    Attributes:
+        pairs: of crops.
+        template: that the crops were made for: the first model's.
+        fars: at which VAL is measured.
+        thresholds: that are tried besides, squared L2.
+    """
+
+    pairs: Pairs
+    template: AlignmentTemplate
+    fars: tuple[float, ...]
+    thresholds: tuple[float, ...]
+
+    def judge(self, embeddings: NDArray[np.float32]) -> PairReport:
+        """The embeddings (N, D) of the pairs' images, judged."""
+        return judge_pairs(embeddings, self.pairs, self.fars, self.thresholds)
 
 
-def _worse(subject: Subject, listed: Pairs) -> list[tuple[Degradation, PairReport]]:
-    height, width = subject.template.height, subject.template.width
+def _require_rates(fars: Sequence[float]) -> None:
+    for rate in fars:
+        if not 0 < rate < 1:
+            raise typer.BadParameter(f"a false accept rate lies between 0 and 1, not {rate:g}", param_hint="--far")
+
+
+def _judge(subject: Subject, trial: _Trial) -> Judged:
+    embeddings = subject.embed_crops(trial.pairs.images, trial.template)
+    return Judged(subject.name, embeddings.shape[1], trial.judge(embeddings))
+
+
+def _worse(subject: Subject, trial: _Trial) -> list[tuple[Degradation, PairReport]]:
+    height, width = trial.template.height, trial.template.width
 
     def judge(embed: Embed) -> PairReport:
-        return judge_pairs(embed_files(listed.images, embed, height=height, width=width), listed, FARS)
+        return trial.judge(embed_files(trial.pairs.images, embed, height=height, width=width))
 
     return [(how, judge(degraded(subject.embed, how))) for how in degradations(height, width)]
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from server.defaults import MAX_BATCH
 from server.inference.precision import Precision
 from trainer.commands.evaluate import FARS
+from trainer.commands.remarks import tell_how_prepared
 from trainer.data.crops import read_crop
+from trainer.data.template import template_for
 from trainer.evaluate.embed import embed_files, of_network
 from trainer.evaluate.pairs import read_pairs
 from trainer.evaluate.report import judge_pairs, require_points
@@ -78,6 +80,7 @@ def export(  # noqa: PLR0913 one parameter an option
         _Order(Precision(one.value), engines_dir, gpu, max_batch, crops=len(listed.images)) for one in engine or ()
     ]
     height, width = architecture.height, architecture.width
+    tell_how_prepared(listed.images, template_for(height, width))
     embeddings = embed_files(listed.images, of_network(network, architecture.pixels), height=height, width=width)
     judged = judge_pairs(embeddings, listed, FARS)
     require_points(judged)

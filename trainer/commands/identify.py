@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from trainer.commands.remarks import tell_how_prepared
 from trainer.data.catalog import read_catalog
 from trainer.device import device_named
 from trainer.evaluate.gallery import embed_trial, identification_markdown, identify, make_trial
@@ -43,6 +44,7 @@ def identify_people(  # noqa: PLR0913 one parameter an option
     subject = open_subject(model, device=device_named(device))
     others = None if strangers is None else read_catalog(strangers)
     trial = make_trial(read_catalog(gallery), read_catalog(probes), others, template=subject.template, each=each)
+    tell_how_prepared([*trial.enrolled.paths, *trial.probes.paths, *(others.paths if others else ())], subject.template)
     own = embed_trial(subject, trial)
     between = [(own, own)]
     if enrolled_with is not None:

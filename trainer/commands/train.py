@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,8 @@ import typer
 from torch import Tensor
 
 from server.inference.load import Runtime, load_backend
-from trainer.checkpoint import is_checkpoint, load_checkpoint
+from trainer.checkpoint import is_checkpoint, load_checkpoint, require_same_recipe
+from trainer.commands.remarks import tell_how_prepared
 from trainer.data.catalog import read_catalog
 from trainer.data.template import template_for
 from trainer.device import device_named
@@ -25,7 +26,7 @@ from trainer.loop.listeners import JsonLines, Listener, TensorBoard
 from trainer.loop.run import LAST, Outcome, Run, Setting, Start
 from trainer.loop.step import StepResult
 from trainer.loop.world import Alone, Together, World
-from trainer.loss.compatible import Compatibility
+from trainer.loss.compatible import Compatibility, Shown
 from trainer.models.build import architecture
 from trainer.models.weights import Loaded, read_weights
 from trainer.recipe import RECIPES, Recipe, from_json, to_json
@@ -78,6 +79,7 @@ def train(  # noqa: PLR0913 one parameter an option
         if world.rank == 0:
             if start is Start.FRESH:
                 replace_file(folder / RECIPE_FILE, f"{to_json(chosen)}\n".encode(), what="the recipe")
+            tell_how_prepared(catalog.paths, template_for(run.architecture.height, run.architecture.width))
             if run.taken_over is not None:
                 typer.echo(_taken_over(run.taken_over))
             typer.echo(f"{len(run.training)} crops of {len(run.training.identities)} people to train on, ", nl=False)
@@ -167,11 +169,13 @@ def _older(recipe: Recipe, folder: Path | None, start: Start) -> tuple[Recipe, E
     """The recipe with the older model in it, and what embeds with that model."""
     if folder is None:
         return recipe, None
-    manifest, backend = load_backend(folder, runtime=_fastest(), threads=_share_cores())
+    how = recipe.compatible or Compatibility()
+    threads = _share_cores() if how.shown is Shown.CHANGED else torch.get_num_threads()
+    manifest, backend = load_backend(folder, runtime=_fastest(), threads=threads)
     if start is Start.FRESH:
         network = replace(recipe.network, dimension=manifest.as_embedder().dimension)
-        how = replace(recipe.compatible or Compatibility(), model=manifest.model, sha256=manifest.sha256)
-        recipe = replace(recipe, network=network, compatible=how)
+        named = replace(how, model=manifest.model, sha256=manifest.sha256)
+        recipe = replace(recipe, network=network, compatible=named)
     elif recipe.compatible is None or recipe.compatible.sha256 != manifest.sha256:
         raise RecipeError("OLDER_MODEL_MISMATCH", f"the run was not begun with {manifest.model}; resume it as it began")
     found = architecture(recipe.network.name)
@@ -211,10 +215,17 @@ def _recipe(recipe: str, network: str | None, steps: int | None) -> Recipe:
 
 
 def _recipe_of(folder: Path) -> Recipe:
-    """The recipe of a run; its checkpoint has it too, and can't be cut off."""
+    """The recipe of a run, as its checkpoint has it.
+
+    Raises:
+        CheckpointError: RECIPE_CHANGED when the folder's own file says something else.
+    """
     if not (folder / LAST).exists():
         raise RecipeError("NO_RUN", f"{folder} holds no run to resume ({LAST} is absent); train without --resume")
-    return load_checkpoint(folder / LAST).recipe
+    recipe = load_checkpoint(folder / LAST).recipe
+    with suppress(RecipeError):  # an absent or damaged file says nothing; the checkpoint can't be cut off
+        require_same_recipe(recipe, _read(folder / RECIPE_FILE))
+    return recipe
 
 
 def _read(path: Path) -> Recipe:

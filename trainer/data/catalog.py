@@ -154,11 +154,17 @@ def hold_out(catalog: Catalog, *, people: int, seed: int) -> tuple[Catalog, Cata
         DatasetError: when too few people would remain on either side.
     """
     several = np.flatnonzero(catalog.counts() >= 2)
-    if not 1 <= people <= len(several) - 1:
+    most = max(0, min(len(several) - 1, len(catalog.identities) - 2))  # two remain, one of them with two crops
+    if not 1 <= people <= most:
+        remedy = (
+            f'set people under validation in a recipe, such as {{"like": "small", "validation": {{"people": {most}}}}}'
+            if most >= 2
+            else "add people with two crops or more: validation needs two"
+        )
         raise DatasetError(
             "HOLD_OUT_IMPOSSIBLE",
-            f"{people} people cannot be held out of {len(several)} who have two crops or more; hold out 1 to "
-            f"{max(len(several) - 1, 0)} (validation.people in the recipe)",
+            f"{people} people cannot be held out of {len(catalog.identities)}, of whom {len(several)} have two crops "
+            f"or more; at most {most} can, so that there is somebody left to train on: {remedy}",
         )
     chosen = np.random.default_rng(seed).choice(several, people, replace=False)
     outside = np.isin(catalog.labels, chosen)

@@ -26,6 +26,7 @@ from server.vision.decode import ImageLimits, decode
 from server.vision.detect import DetectionRule, find_faces
 from server.vision.preprocess import fit, letterbox_for, to_tensor
 from trainer.data.catalog import Catalog
+from trainer.errors import DatasetError
 
 DROPPED_FILE = "dropped.csv"
 JPEG_QUALITY = 95
@@ -102,7 +103,12 @@ class Preparation:
         return Prepared(photograph, Fate.CROPPED)
 
     def all(self, catalog: Catalog, *, workers: int) -> Iterator[Prepared]:
-        """Crops every photograph of a catalog, several at a time; a second call goes on where the first one stopped."""
+        """Crops every photograph of a catalog, several at a time; a second call goes on where the first one stopped.
+
+        Raises:
+            DatasetError: IDENTITY_INVALID when a person's name cannot be a folder's.
+            StorageError: when a crop cannot be written.
+        """
         with ThreadPoolExecutor(workers, "prepare") as pool:
             yield from pool.map(self.one, catalog.paths, self._targets(catalog))
 
@@ -111,6 +117,8 @@ class Preparation:
 
         Its name with .jpg instead of the ending, which stays if it must; where that isn't enough, with a hash.
         """
+        for identity in catalog.identities:
+            _require_folder_name(identity)
         folders = [self.folder / catalog.identities[label] for label in catalog.labels]
         targets = [folder / f"{path.stem}.jpg" for folder, path in zip(folders, catalog.paths, strict=True)]
         for name in (lambda path: path.name, _hashed):
@@ -120,6 +128,15 @@ class Preparation:
                 for target, path in zip(targets, catalog.paths, strict=True)
             ]
         return targets
+
+
+def _require_folder_name(identity: str) -> None:
+    if identity.startswith(".") or "/" in identity or "\\" in identity:
+        raise DatasetError(
+            "IDENTITY_INVALID",
+            f"{identity!r} cannot be the name of a folder of crops: give the person a name without slashes that does "
+            "not begin with a dot",
+        )
 
 
 def _hashed(photograph: Path) -> str:

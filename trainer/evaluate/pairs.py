@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trainer.errors import DatasetError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
+_REMEDY = "; prepared crops end in .jpg, and dropped.csv beside them says which photographs gave none and why"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ def _read_csv(path: Path, text: str, root: Path) -> list[_Pair]:
         photographs = [root / row["left"], root / row["right"]]
         missing = [photograph for photograph in photographs if not photograph.is_file()]
         if missing:
-            raise DatasetError("PHOTOGRAPH_MISSING", f"{path} line {reader.line_num}: there is no {missing[0]}")
+            raise DatasetError(
+                "PHOTOGRAPH_MISSING", f"{path} line {reader.line_num}: there is no {missing[0]}{_REMEDY}"
+            )
         pairs.append(_Pair(photographs[0], photographs[1], row["same"] == "1", int(row.get("fold") or 0)))
     return pairs
 
@@ -124,7 +127,7 @@ def _photograph(stem: Path, where: str) -> Path:
         candidate = stem.with_name(stem.name + suffix)
         if candidate.is_file():
             return candidate
-    raise DatasetError("PHOTOGRAPH_MISSING", f"{where}: there is no {stem} with any of {', '.join(SUFFIXES)}")
+    raise DatasetError("PHOTOGRAPH_MISSING", f"{where}: there is no {stem} with any of {', '.join(SUFFIXES)}{_REMEDY}")
 
 
 def _broken(path: Path, line: int, rule: str) -> DatasetError:

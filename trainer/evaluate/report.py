@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,12 +18,31 @@ from trainer.evaluate.verification import (
     Roc,
     ValAtFar,
     best_threshold,
+    far,
     pair_distances,
     roc,
+    val,
     val_at_far,
 )
 
 STATED_FAR = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class AtThreshold:
+    """What a threshold that was chosen elsewhere does on the pairs.
+
+    Attributes:
+        threshold: squared L2.
+        val: VAL(d), the share of the pairs of one person that it accepts.
+        far: FAR(d), the share of the pairs of two people that it accepts.
+        accuracy: the share of all pairs that it decides rightly, 0..1.
+    """
+
+    threshold: float
+    val: Proportion
+    far: Proportion
+    accuracy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +57,7 @@ class PairReport:
         best_at: that threshold, squared L2.
         points: VAL at each FAR that the pairs can show, at the threshold that these very pairs give.
         curve: FAR and VAL at every threshold.
+        stated: what the thresholds do that were asked about.
     """
 
     pairs: int
@@ -46,12 +67,15 @@ class PairReport:
     best_at: float
     points: tuple[ValAtFar, ...]
     curve: Roc
+    stated: tuple[AtThreshold, ...] = ()
 
 
-def judge_pairs(embeddings: NDArray[np.float32], pairs: Pairs, fars: Sequence[float]) -> PairReport:
+def judge_pairs(
+    embeddings: NDArray[np.float32], pairs: Pairs, fars: Sequence[float], thresholds: Sequence[float] = ()
+) -> PairReport:
     """Judges embeddings of `pairs.images`, (N, D), on the pairs.
 
-    FARs that the list has too few pairs for are left out.
+    FARs that the list has too few pairs for are left out. Thresholds, squared L2, are those to be tried besides.
 
     Raises:
         DatasetError: when pairs of one kind are absent.
@@ -67,9 +91,31 @@ def judge_pairs(embeddings: NDArray[np.float32], pairs: Pairs, fars: Sequence[fl
         _fold_val(distances, pairs) if several else None,
         float(np.mean((distances <= threshold) == pairs.same)),
         threshold,
-        tuple(val_at_far(same, different, far) for far in sorted(fars) if far * len(different) >= 1),
+        tuple(val_at_far(same, different, rate) for rate in sorted(fars) if rate * len(different) >= 1),
         curve,
+        tuple(_at(limit, distances, pairs) for limit in thresholds),
     )
+
+
+def require_measurable(pairs: Pairs, fars: Sequence[float]) -> None:
+    """Passes FARs that the list has enough pairs of two people for.
+
+    Raises:
+        DatasetError: with the smallest FAR that it can show.
+    """
+    different = int((~pairs.same).sum())
+    if fars and min(fars) * different < 1:
+        raise DatasetError(
+            "TOO_FEW_PAIRS",
+            f"{different} pairs of two people cannot show a FAR of {min(fars):g}; take {math.ceil(1 / min(fars))} or "
+            "more, or ask for a larger FAR",
+        )
+
+
+def _at(limit: float, distances: Distances, pairs: Pairs) -> AtThreshold:
+    same, different = distances[pairs.same], distances[~pairs.same]
+    right = float(np.mean((distances <= limit) == pairs.same))
+    return AtThreshold(limit, val(same, limit), far(different, limit), right)
 
 
 def _fold_val(distances: Distances, pairs: Pairs) -> FoldFigures | None:
@@ -111,6 +157,17 @@ def to_markdown(title: str, report: PairReport) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     lines += [_row(point) for point in report.points]
+    if report.stated:
+        lines += [
+            "",
+            "| threshold stated (squared L2) | VAL | 95 % interval | FAR | 95 % interval | accuracy |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+    lines += [
+        f"| {at.threshold:.4f} | {at.val.value:.2%} | {_interval(at.val)} | {at.far.value:.3%} | "
+        f"{at.far.low:.3%} .. {at.far.high:.3%} | {at.accuracy:.2%} |"
+        for at in report.stated
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -147,12 +204,12 @@ def quality_markdown(rows: Sequence[tuple[str, PairReport]]) -> str:
     """
     if not rows or not rows[0][1].points:
         return ""
-    far = rows[0][1].points[0].target
+    rate = rows[0][1].points[0].target
     lines = [
         "",
         "Thresholds are fitted anew in each row.",
         "",
-        f"| pictures | VAL at FAR {far:g} | 95 % interval | accuracy |",
+        f"| pictures | VAL at FAR {rate:g} | 95 % interval | accuracy |",
         "| --- | --- | --- | --- |",
     ]
     lines += [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,24 +77,40 @@ class TensorBoard:
     """Curves for `tensorboard --logdir`."""
 
     def __init__(self, folder: Path, *, done: int) -> None:
-        """Starts a file of events; curves of later steps than `done` are hidden."""
+        """Starts a file of events; curves of later steps than `done` are hidden.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder), purge_step=done + 1)
+        self._folder = folder
+        with self._explained():
+            self._writer: Any = SummaryWriter(str(folder), purge_step=done + 1)
 
     def on_step(self, step: int, result: StepResult, faces_per_second: float) -> None:
         """Adds a point to each curve."""
-        for name, value in (asdict(result) | {"faces_per_second": faces_per_second}).items():
-            self._writer.add_scalar(f"train/{name}", value, step)
+        with self._explained():
+            for name, value in (asdict(result) | {"faces_per_second": faces_per_second}).items():
+                self._writer.add_scalar(f"train/{name}", value, step)
 
     def on_validation(self, step: int, result: ValAtFar) -> None:
         """Adds a point to the curves of VAL and its threshold."""
-        self._writer.add_scalar(f"validation/val_at_far_{result.target:g}", result.val.value, step)
-        self._writer.add_scalar("validation/threshold", result.threshold, step)
+        with self._explained():
+            self._writer.add_scalar(f"validation/val_at_far_{result.target:g}", result.val.value, step)
+            self._writer.add_scalar("validation/threshold", result.threshold, step)
 
     def close(self) -> None:
         """Closes the file."""
-        self._writer.close()
+        with self._explained():
+            self._writer.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise not_written(self._folder, error, what="the curves") from error
 
 
 def _lines(path: Path) -> list[str]:

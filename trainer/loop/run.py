@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -372,8 +373,15 @@ def _require_measurable(held_out: Catalog, recipe: Recipe) -> None:
             "HELD_OUT_TOO_FEW",
             f"the {len(held_out)} crops of {len(held_out.identities)} held-out people make {pairs} comparisons of two "
             f"people, too few for a FAR of {far:g}; hold out more people, or set validation.far to "
-            f"{1 / max(pairs, 1):.2g} or more",
+            f"{_least_far(pairs):g} or more",
         )
+
+
+def _least_far(pairs: int) -> float:
+    """The smallest FAR of two digits that so many comparisons can show."""
+    exact = 1 / max(pairs, 1)
+    unit = 10.0 ** (math.floor(math.log10(exact)) - 1)
+    return float(f"{math.ceil(exact / unit - 1e-9) * unit:.2g}")
 
 
 def _restored(setting: Setting) -> Checkpoint | None:

@@ -62,13 +62,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def load_weights(network: nn.Sequential, tensors: Mapping[str, Tensor]) -> Loaded:
     """Copies the tensors into the network; only the embedding layer may differ in shape or be absent.
 
+    Counters of batches may be absent too.
+
     Raises:
         WeightsError: when a tensor of another layer is absent or of another shape; nothing is changed then.
     """
     own = network.state_dict()
     head = _head_names(network)
     fitting = {name for name, value in own.items() if name in tensors and tensors[name].shape == value.shape}
-    fresh = [name for name in own if name not in fitting]
+    # counters of batches are absent from weights that other frameworks and old versions of torch made
+    fresh = [name for name in own if name not in fitting and not name.endswith(".num_batches_tracked")]
     wrong = [name for name in fresh if name not in head]
     if wrong:
         raise WeightsError("WEIGHTS_MISFIT", _misfit(wrong, own, tensors))

@@ -129,8 +129,21 @@ def test_held_out_people_are_on_one_side_only_and_have_two_crops(root):
 
 @pytest.mark.parametrize("people", [0, 2])
 def test_holding_out_too_many_is_refused_with_the_range(root, people):
-    with pytest.raises(DatasetError, match="hold out 1 to 1"):
+    with pytest.raises(DatasetError, match=r"at most 1 can.*add people"):
         hold_out(read_folders(root), people=people, seed=0)
+
+
+def test_two_people_remain_to_train_on(root):
+    for number in (2, 3):
+        (root / "cy" / f"{number}.jpg").write_bytes(b"cy")
+    with pytest.raises(DatasetError, match="at most 1 can"):
+        hold_out(read_folders(root), people=2, seed=0)
+    for name in ("dee", "eve"):
+        shutil.copytree(root / "bo", root / name)
+    kept, _ = hold_out(read_folders(root), people=3, seed=0)
+    require_trainable(kept)
+    with pytest.raises(DatasetError, match=r'at most 3 can.*"people": 3'):
+        hold_out(read_folders(root), people=4, seed=0)
 
 
 def test_the_fingerprint_follows_the_content_and_not_the_place(root, tmp_path):

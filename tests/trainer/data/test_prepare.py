@@ -13,6 +13,7 @@ from server.vision.align import align
 from trainer.data.catalog import read_folders, read_list
 from trainer.data.prepare import Fate, Preparation, detector_of, most_prominent, write_dropped
 from trainer.data.template import template_for
+from trainer.errors import DatasetError
 
 TEMPLATE = template_for(96, 96)
 LANDMARKS = np.array([[[30, 40], [60, 40], [45, 55], [33, 70], [57, 70]]], np.float32)
@@ -79,6 +80,14 @@ def test_photographs_of_one_person_with_one_name_in_several_folders_all_become_c
     assert all(re.fullmatch(r"0-[0-9a-f]{8}\.jpg", name) for name in names[:2])
     again = list(preparation(tmp_path).all(catalog, workers=2))
     assert [item.fate for item in again] == [Fate.ALREADY_THERE] * 3
+
+
+@pytest.mark.parametrize("identity", ["Smith/John", "../up", ".hidden", "C:\\me"])
+def test_a_name_that_cannot_be_a_folders_is_refused_before_any_work(photographs, tmp_path, identity):
+    (photographs / "list.csv").write_text(f"path,identity\nann/0.png,ann\nbo/0.png,{identity}\n")
+    with pytest.raises(DatasetError, match="cannot be the name of a folder"):
+        list(preparation(tmp_path).all(read_list(photographs / "list.csv"), workers=1))
+    assert not (tmp_path / "crops").exists()
 
 
 def test_a_name_with_its_ending_may_be_that_of_another_photograph(photographs, tmp_path):

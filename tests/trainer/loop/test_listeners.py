@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
 
-from server.errors import StorageFullError
+from server.errors import StorageError, StorageFullError
 from trainer.evaluate.proportion import wilson
 from trainer.evaluate.verification import ValAtFar
 from trainer.loop.listeners import JsonLines, TensorBoard
@@ -53,6 +54,29 @@ def test_a_fresh_run_starts_an_empty_file(tmp_path):
     write(path, [1, 2])
     JsonLines(path, done=0).close()
     assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("broken", ["on_step", "on_validation", "close"])
+def test_curves_that_cannot_be_written_are_an_error_of_the_disk(tmp_path, broken):
+    class FullDisk:
+        def add_scalar(self, *arguments):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    board = TensorBoard(tmp_path / "tensorboard", done=0)
+    board._writer.close()
+    board._writer = FullDisk()
+    arguments = {"on_step": (1, RESULT, 100.0), "on_validation": (1, VAL), "close": ()}[broken]
+    with pytest.raises(StorageFullError, match=r"curves.*No space left"):
+        getattr(board, broken)(*arguments)
+
+
+def test_curves_have_no_place_under_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="curves"):
+        TensorBoard(tmp_path / "file" / "tensorboard", done=0)
 
 
 def test_a_full_disk_is_an_error_of_the_disk_and_closing_does_not_hide_it(tmp_path):

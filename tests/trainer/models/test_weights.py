@@ -108,6 +108,13 @@ def test_the_wrappers_of_other_training_programs_are_taken_off(tmp_path):
     assert report.ignored == ()
 
 
+def test_weights_without_counters_of_batches_fit():
+    tensors = {name: value for name, value in build("nns2").state_dict().items() if "num_batches" not in name}
+    report = load_weights(build("nns2"), tensors)
+    assert len(report.loaded) == len(tensors)
+    assert report.fresh == ()
+
+
 def test_weights_of_another_network_are_refused_and_change_nothing():
     network = build("nns2")
     before = network.conv1.conv.weight.clone()
