@@ -196,9 +196,9 @@ def small(network: str = "nn4") -> Recipe:
     """For thousands of photographs instead of millions: batch normalisation, AdamW, strong augmentation, bfloat16."""
     return Recipe(
         network=NetworkChoice(network),
-        steps=3000,
+        steps=2500,
         batch=BatchShape(people=24, faces=8, negatives=48),
-        chunk=120,
+        chunk=240,
         optimiser=Optimiser(OptimiserKind.ADAMW, 1e-3, weight_decay=0.05, warm_up=50, final_share=0.01),
         precision=Precision.BFLOAT16,
         validation=Validation(people=25, every=100, far=1e-2, patience=15),
