@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from server.domain import Faces, Look
 from server.identity.track import LookReason, Track, TrackRule, look_reason, pairs_of, resembling, start, trusted
@@ -43,20 +44,20 @@ class Sight:
 
 
 def claims_of(
-    tracks: Sequence[Track], sight: Sight, likeness: Callable[[int, int], float], rule: TrackRule
+    tracks: Sequence[Track], sight: Sight, is_like: Callable[[int, int, float], bool], rule: TrackRule
 ) -> tuple[Claim, ...]:
     """A claim for each face.
 
     Args:
         tracks: that are not over.
         sight: the frame.
-        likeness: of the track and the face with these indices, -1..1.
+        is_like: whether the glances of the track and the face with these indices have at least this likeness, -1..1.
         rule: how faces are followed.
     """
     claims = [Claim(None, certain=False, reason=LookReason.NEW)] * len(sight.faces)
     for pair in pairs_of(tracks, sight.faces, sight.at_ns):
         track = tracks[pair.track]
-        if trusted(track, pair, likeness(pair.track, pair.face), sight.at_ns, rule):
+        if trusted(track, pair, partial(is_like, pair.track, pair.face), sight.at_ns, rule):
             reason = look_reason(track, sight.scores[pair.face], sight.at_ns, rule)
             claims[pair.face] = Claim(pair.track, certain=True, reason=reason)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,21 +23,25 @@ _MOST_GROWTH = 2.0
 """Logarithmic growth a second beyond which a measurement is noise: a face seven times as large after a second."""
 
 
+Pair: TypeAlias = tuple[float, float]
+"""x and y, or width and height. Plain numbers: arrays of two cost ten times as much, for each face of each frame."""
+
+
 @dataclass(frozen=True, slots=True)
 class Motion:
     """A moving box.
 
     Attributes:
-        centre: (2,) float64, pixels.
-        size: (2,) float64, width and height, pixels.
-        velocity: (2,) float64, of the centre, pixels a second.
+        centre: x and y, pixels.
+        size: width and height, pixels.
+        velocity: of the centre, x and y, pixels a second.
         growth: of the logarithm of the size, per second.
         at_ns: when.
     """
 
-    centre: NDArray[np.float64]
-    size: NDArray[np.float64]
-    velocity: NDArray[np.float64]
+    centre: Pair
+    size: Pair
+    velocity: Pair
     growth: float
     at_ns: int
 
@@ -44,15 +49,16 @@ class Motion:
     def start(box: NDArray[np.float32], at_ns: int) -> Motion:
         """A box that was seen once and stands still; left, top, right, bottom in pixels."""
         centre, size = _centre_and_size(box)
-        return Motion(centre, size, np.zeros(2), 0.0, at_ns)
+        return Motion(centre, size, (0.0, 0.0), 0.0, at_ns)
 
     def predicted(self, at_ns: int) -> NDArray[np.float64]:
         """(4,) left, top, right, bottom in pixels at a later time."""
         gap_s = max(0.0, (at_ns - self.at_ns) / 1e9)
         trusted_s = _DAMPING_S * -math.expm1(-gap_s / _DAMPING_S)
-        centre = self.centre + self.velocity * trusted_s
-        half = self.size * math.exp(self.growth * trusted_s) / 2
-        return np.concatenate([centre - half, centre + half])
+        x, y = (at + speed * trusted_s for at, speed in zip(self.centre, self.velocity, strict=True))
+        grown = math.exp(self.growth * trusted_s) / 2
+        across, down = self.size[0] * grown, self.size[1] * grown
+        return np.array((x - across, y - down, x + across, y + down))
 
     def moved(self, box: NDArray[np.float32], at_ns: int) -> Motion:
         """After the box was seen again, at a time that isn't earlier."""
@@ -61,21 +67,24 @@ class Motion:
         if gap_s <= 0:
             return Motion(centre, size, self.velocity, self.growth, self.at_ns)
         share = -math.expm1(-gap_s / _SMOOTHING_S)
-        velocity = self.velocity + share * ((centre - self.centre) / gap_s - self.velocity)
-        seen = 0.5 * math.log(float(size[0] * size[1] / (self.size[0] * self.size[1]))) / gap_s
+        velocity = tuple(
+            speed + share * ((now - before) / gap_s - speed)
+            for speed, now, before in zip(self.velocity, centre, self.centre, strict=True)
+        )
+        seen = 0.5 * math.log(size[0] * size[1] / (self.size[0] * self.size[1])) / gap_s
         growth = self.growth + share * (min(_MOST_GROWTH, max(-_MOST_GROWTH, seen)) - self.growth)
-        return Motion(centre, size, velocity, growth, at_ns)
+        return Motion(centre, size, (velocity[0], velocity[1]), growth, at_ns)
 
     def stopped(self, at_ns: int) -> Motion:
         """After a moment in which nothing moved."""
-        return Motion(self.centre, self.size, np.zeros(2), 0.0, max(at_ns, self.at_ns))
+        return Motion(self.centre, self.size, (0.0, 0.0), 0.0, max(at_ns, self.at_ns))
 
     def reach(self, at_ns: int) -> float:
         """How far from its predicted place the centre may be, in pixels: half a face at once, two a second more."""
         gap_s = max(0.0, (at_ns - self.at_ns) / 1e9)
-        return float(self.size.max()) * min(4.0, 0.5 + 2.0 * gap_s)
+        return max(self.size) * min(4.0, 0.5 + 2.0 * gap_s)
 
 
-def _centre_and_size(box: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    corners = np.asarray(box, np.float64)
-    return (corners[:2] + corners[2:]) / 2, np.maximum(corners[2:] - corners[:2], 1.0)
+def _centre_and_size(box: NDArray[np.float32]) -> tuple[Pair, Pair]:
+    left, top, right, bottom = box.tolist()
+    return ((left + right) / 2, (top + bottom) / 2), (max(right - left, 1.0), max(bottom - top, 1.0))

@@ -7,7 +7,7 @@ camera that never go back, not counts of frames.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -143,13 +143,21 @@ def pairs_of(tracks: Sequence[Track], faces: Faces, at_ns: int) -> tuple[Pair, .
     return associate(predicted, reach, faces.boxes)
 
 
-def trusted(track: Track, pair: Pair, likeness: float, at_ns: int, rule: TrackRule) -> bool:
-    """Whether boxes and looks suffice to say that a face is the track's."""
+def trusted(track: Track, pair: Pair, is_like: Callable[[float], bool], at_ns: int, rule: TrackRule) -> bool:
+    """Whether boxes and looks suffice to say that a face is the track's.
+
+    Args:
+        track: that may go on.
+        pair: of the track and the face.
+        is_like: whether the likeness of their glances, -1..1, is at least so much; asked only where it matters.
+        at_ns: now.
+        rule: how faces are followed.
+    """
     gap_s = (at_ns - track.seen_ns) / 1e9
     if gap_s > rule.blind_s or pair.overlap < rule.min_overlap:
         return False
     firm = pair.overlap >= rule.firm_overlap and gap_s <= _CLOSELY_S
-    return likeness >= (rule.firm_likeness if firm else rule.min_likeness)
+    return is_like(rule.firm_likeness if firm else rule.min_likeness)
 
 
 def look_reason(track: Track, score: float, at_ns: int, rule: TrackRule, *, patience: float = 1.0) -> LookReason | None:

@@ -77,4 +77,6 @@ def run_in_buckets(backend: Backend, batch: Batch, *, waste: float = CPU_WASTE) 
         part = batch[start : start + size]
         answers.append([output[: len(part)] for output in backend.run(pad(part, size))])
         start += size
+    if len(answers) == 1:
+        return tuple(answers[0])
     return tuple(np.concatenate(outputs) for outputs in zip(*answers, strict=True))

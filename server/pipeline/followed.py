@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from server.domain import (
     Answer,
@@ -24,6 +23,7 @@ from server.domain import (
 from server.identity.track import Track
 from server.identity.track_template import TrackTemplate
 from server.identity.verdict import Verdict
+from server.vision.likeness import Glance
 
 _TOLD_AGAIN_NS: Final = 60 * 10**9
 """Others are told once more of a face that stays in view after this long, though there is no news of it."""
@@ -37,7 +37,7 @@ class Followed:
         track: the track.
         started_wall_ns: when its first frame was captured, wall clock.
         seen_wall_ns: when its last frame was captured, wall clock.
-        glance: (40, 40) uint8, how the face looked.
+        glance: how the face looked.
         face: one face, in pixels of the whole picture.
         quality: of the face.
         best: the best legible look; None while there was none.
@@ -51,7 +51,7 @@ class Followed:
     track: Track
     started_wall_ns: int
     seen_wall_ns: int
-    glance: NDArray[np.uint8]
+    glance: Glance
     face: Faces
     quality: Quality
     best: BestCrop | None = None

@@ -23,7 +23,7 @@ from server.pipeline.recognise import RecognisedFace, Recogniser, Recognition, S
 from server.pipeline.rhythm import DetectionPace, Rhythm, Search
 from server.pipeline.turns import Turns
 from server.vision.decode import Picture, decode_for
-from server.vision.likeness import glances, likeness
+from server.vision.likeness import Glance, glances_of
 from server.vision.quality import at_a_glance, remembering
 
 _EVERY_PIXEL = 2**31
@@ -75,7 +75,7 @@ class _Frame:
 
     picture: Picture
     sight: Sight
-    glances: NDArray[np.uint8]
+    glances: Sequence[Glance]
     qualities: Sequence[Quality]
     ticket: Ticket
     times: StageTimes
@@ -209,7 +209,7 @@ class CameraSession:
     # Following
 
     def _frame(self, picture: Picture, found: Faces, ticket: Ticket, times: StageTimes) -> _Frame:
-        seen = glances(picture.pixels, found)
+        seen = glances_of(picture.pixels, found)
         faces = found.scaled(picture.reduction)
         qualities = at_a_glance(faces, self._recogniser.vision.quality)
         sight = Sight(faces, tuple(quality.score for quality in qualities), ticket.at_ns)
@@ -220,7 +220,7 @@ class CameraSession:
         sight, rule = frame.sight, self._rule.track
         known = list(self._followed.values())
         tracks = [each.track for each in known]
-        claims = claims_of(tracks, sight, lambda t, f: likeness(known[t].glance, frame.glances[f]), rule)
+        claims = claims_of(tracks, sight, lambda t, f, bar: frame.glances[f].is_like(known[t].glance, bar), rule)
         claims = self._allowed(self._with_postponed(frame, claims, tracks), sight)
         frame.times.done("track")
         close = self._look_closely(frame, claims)

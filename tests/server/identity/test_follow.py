@@ -63,23 +63,31 @@ NEW = Claim(None, certain=False, reason=LookReason.NEW)
 
 
 def test_a_face_that_overlaps_and_looks_alike_is_certain_and_needs_no_look():
-    claims = claims_of([track(1, 100, ADA)], sight(box(104)), lambda t, f: 0.9, RULE)
+    claims = claims_of([track(1, 100, ADA)], sight(box(104)), lambda t, f, bar: bar <= 0.9, RULE)
     assert claims == (CERTAIN,)
 
 
 def test_a_face_at_the_same_place_that_looks_different_is_doubtful():
-    claims = claims_of([track(1, 100, ADA)], sight(box(100)), lambda t, f: 0.3, RULE)
+    claims = claims_of([track(1, 100, ADA)], sight(box(100)), lambda t, f, bar: bar <= 0.3, RULE)
     assert claims == (DOUBTFUL,)
 
 
 def test_a_face_far_from_every_track_is_new():
-    assert claims_of([track(1, 100, ADA)], sight(box(600)), lambda t, f: 1.0, RULE) == (NEW,)
+    assert claims_of([track(1, 100, ADA)], sight(box(600)), lambda t, f, bar: True, RULE) == (NEW,)
 
 
 def test_likeness_is_asked_for_the_indices_of_the_pair_only():
     asked = []
-    claims_of([track(1, 100), track(2, 400)], sight(box(400), box(100)), lambda t, f: asked.append((t, f)) or 1.0, RULE)
+    tracks = [track(1, 100), track(2, 400)]
+    claims_of(tracks, sight(box(400), box(100)), lambda t, f, bar: asked.append((t, f)) or True, RULE)
     assert sorted(asked) == [(0, 1), (1, 0)]
+
+
+def test_likeness_is_not_asked_for_boxes_that_say_no():
+    def never(_track, _face, _bar):
+        raise AssertionError
+
+    assert claims_of([track(1, 100, ADA)], sight(box(150)), never, RULE) == (DOUBTFUL,)
 
 
 # ---- looks that are had together
@@ -220,7 +228,7 @@ def test_whatever_boxes_come_each_face_has_one_track_no_track_two_faces_and_no_n
             del known[number]
         tracks, before = list(known.values()), next_number
         seen = sight(*([x, y, x + side, y + side] for x, y, side, _ in faces), at_ns=now)
-        claims = claims_of(tracks, seen, lambda t, f, alike=alike: alike, RULE)
+        claims = claims_of(tracks, seen, lambda t, f, bar, alike=alike: alike >= bar, RULE)
         looks = {
             i: Look(PEOPLE[who], 0.5, now)
             for i, (*_, who) in enumerate(faces)

@@ -52,7 +52,7 @@ def test_a_prediction_is_the_integral_of_a_velocity_that_fades_within_half_a_sec
     motion = walk(25, (120.0, 60.0))
     steps = np.linspace(0, gap_s, 20001)
     fading = np.exp(-steps / 0.5)
-    travelled = motion.velocity * np.sum((fading[1:] + fading[:-1]) / 2) * (steps[1] - steps[0])
+    travelled = np.asarray(motion.velocity) * np.sum((fading[1:] + fading[:-1]) / 2) * (steps[1] - steps[0])
     predicted = motion.predicted(motion.at_ns + round(gap_s * SECOND))
     np.testing.assert_allclose((predicted[:2] + predicted[2:]) / 2, motion.centre + travelled, atol=0.01)
 

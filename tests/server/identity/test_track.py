@@ -114,7 +114,7 @@ def test_a_bad_look_doesn_t_make_the_next_average_one_look_better():
     ],
 )
 def test_boxes_and_looks_suffice_only_together_and_only_for_a_moment(overlap, likeness, gap_s, expected):
-    assert trusted(start(1, BOX, 0), Pair(0, 0, overlap), likeness, seconds(gap_s), RULE) is expected
+    assert trusted(start(1, BOX, 0), Pair(0, 0, overlap), lambda bar: likeness >= bar, seconds(gap_s), RULE) is expected
 
 
 def test_a_track_counts_its_frames_and_knows_when_it_was_last_seen():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.domain import Faces
-from server.vision.likeness import glances, likeness
+from server.vision.likeness import Glance, glances, glances_of, likeness, signatures
 from tests.painted import PaintedFace, paint, person, somebody
 
 POINTS = np.asarray([[0.3, 0.35], [0.7, 0.35], [0.5, 0.578], [0.336, 0.79], [0.664, 0.79]], np.float32)
@@ -49,6 +49,40 @@ def test_likeness_is_the_best_correlation_over_shifts_that_loops_find(seed, shar
     before, other = rng.integers(0, 256, (2, 40, 40))
     after = np.roll(share * before + (1 - share) * other, rng.integers(-6, 7, 2), (0, 1)).astype(np.uint8)
     assert likeness(before.astype(np.uint8), after) == pytest.approx(naive_likeness(before, after), abs=1e-3)
+
+
+@given(st.integers(0, 2**31), st.floats(0, 1), st.sampled_from([0.55, 0.65, 0.9]), st.booleans())
+@settings(max_examples=200)
+def test_a_glance_is_like_another_exactly_when_their_likeness_says_so(seed, share, bar, shifted):
+    rng = np.random.default_rng(seed)
+    before, other = rng.integers(0, 256, (2, 40, 40))
+    after = share * before + (1 - share) * other
+    seen = np.asarray([before, np.roll(after, rng.integers(-6, 7, 2), (0, 1)) if shifted else after], np.uint8)
+    one, two = (Glance(*each) for each in zip(seen, signatures(seen), strict=True))
+    assert two.is_like(one, bar) == (likeness(one.picture, two.picture) >= bar)
+
+
+def test_the_product_of_two_signatures_is_their_correlation():
+    seen = np.random.default_rng(0).integers(0, 256, (2, 40, 40), np.uint8)
+    middles = seen[:, 6:34, 6:34].reshape(2, -1)
+    one, two = signatures(seen)
+    assert float(one @ two) == pytest.approx(np.corrcoef(middles)[0, 1], abs=1e-5)
+
+
+def test_a_face_without_contrast_has_no_signature_and_is_like_nothing():
+    flat = np.full((1, 40, 40), 90, np.uint8)
+    assert not signatures(flat).any()
+    glance = Glance(flat[0], signatures(flat)[0])
+    assert not glance.is_like(glance, 0.1)
+
+
+def test_there_is_a_glance_with_its_signature_for_each_face():
+    picture = paint([PaintedFace(person(1), x=48, y=48), PaintedFace(person(2), x=140, y=140)])
+    faces = faces_at((50, 50, 64), (142, 142, 64))
+    one, two = glances_of(picture, faces)
+    np.testing.assert_array_equal(np.stack([one.picture, two.picture]), glances(picture, faces))
+    np.testing.assert_array_equal(np.stack([one.signature, two.signature]), signatures(glances(picture, faces)))
+    assert glances_of(picture, Faces.none()) == ()
 
 
 def test_a_face_is_like_itself():
