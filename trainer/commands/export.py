@@ -12,6 +12,7 @@ import typer
 from numpy.typing import NDArray
 
 from server.defaults import MAX_BATCH
+from server.inference.engines.manager import Engine
 from server.inference.precision import Precision
 from trainer.commands.evaluate import FARS
 from trainer.commands.remarks import tell_how_prepared
@@ -112,11 +113,13 @@ class _Order:
         from server.inference.engines.store import EngineStore
         from server.inference.gpu.runtime import own_architecture
 
+        here = own_architecture()
         self.precision = precision
         if precision is Precision.INT8:
             require_calibration(crops)
         self._builder, self._store = TensorRtBuilder(find_library()), EngineStore(engines_dir)
-        self._architecture = gpu or own_architecture()
+        self._architecture = gpu or here
+        self._runs_here = here is not None and self._architecture == here
         self._builder.target_for(self._architecture)
         self._workload = workload_for(max_batch=max_batch)
 
@@ -129,4 +132,20 @@ class _Order:
         told = "built" if engine.built else "was in the cache, and not compared again"
         if cosine is not None:
             told += f"; its network on the CPU has a smallest cosine of {cosine:.6f} to the model on {len(crops)} crops"
+        if self._runs_here:
+            told += f"; on this machine's GPU it has a smallest cosine of {self._cosine(folder, engine, crops):.6f}"
         return f"{self._store.path(engine.key)}: {engine.name}, {told}"
+
+    @staticmethod
+    def _cosine(folder: Path, engine: Engine, crops: NDArray[np.uint8]) -> float:
+        from server.inference.engines.library import find_library
+        from server.inference.gpu.open import open_gpu
+        from server.inference.gpu.worker import GpuWorker
+        from trainer.export.engine import engine_cosine
+
+        library = find_library()
+        worker = GpuWorker(lambda: open_gpu(library))
+        try:
+            return engine_cosine(folder, engine, worker, crops=crops[:PARITY_CROPS])
+        finally:
+            worker.close()

@@ -13,6 +13,8 @@ from server.inference.engines.builder import EngineBuilder
 from server.inference.engines.manager import Engine, EngineManager
 from server.inference.engines.profiles import Workload
 from server.inference.engines.store import EngineStore
+from server.inference.gpu.backend import GpuBackend
+from server.inference.gpu.worker import GpuWorker
 from server.inference.manifest import Manifest, load_manifest, verified_weights
 from server.inference.onnx import OnnxBackend
 from server.inference.parity import LEAST_COSINE
@@ -76,6 +78,36 @@ def export_engine(
         progress=lambda _step: None,
     )
     return engine, cosines[-1] if cosines else None
+
+
+def engine_cosine(folder: Path, engine: Engine, worker: GpuWorker, *, crops: NDArray[np.uint8]) -> float:
+    """The smallest cosine of an engine to its model on the crops, where the GPU that it is for is at hand.
+
+    Args:
+        folder: of the model.
+        engine: as `export_engine` gave it.
+        worker: owns that GPU.
+        crops: (N, H, W, 3) uint8 BGR, real faces.
+
+    Raises:
+        ModelError: ENGINE_UNLIKE when it is too small, or the folder is damaged.
+        InferenceError: the GPU does not take the engine, or fails.
+    """
+    manifest = load_manifest(folder)
+    model = OnnxBackend(manifest, verified_weights(folder, manifest), threads=1)
+    backend = GpuBackend(manifest, engine, worker)
+    try:
+        cosine = least_cosine(of_backend(manifest, model), of_backend(manifest, backend), crops)
+    finally:
+        backend.close()
+    least = LEAST_COSINE[engine.key.precision]
+    if not cosine >= least:
+        raise ModelError(
+            "ENGINE_UNLIKE",
+            f"{engine.name} answers otherwise than {manifest.model} on {worker.device_name}: the smallest cosine is "
+            f"{cosine:.6f}, at least {least} is wanted. A server will refuse it too; build it in f32",
+        )
+    return cosine
 
 
 def _cosine(manifest: Manifest, weights: bytes, network: bytes, crops: NDArray[np.uint8]) -> float:
