@@ -351,6 +351,22 @@ def test_people_are_identified_in_the_gallery_of_another_model(trained, split):
     assert "names them" in answer.output
 
 
+def test_what_identify_and_cluster_print_can_be_kept(trained, split, faces, tmp_path):
+    answer = run(
+        *("identify", trained / "best.ckpt", split / "gallery.csv", split / "probes.csv", "--far", 0.1),
+        *("--strangers", split / "strangers.csv", "--report", tmp_path / "identification"),
+    )
+    assert answer.exit_code == 0, answer.output
+    assert (tmp_path / "identification" / "report.md").read_text().endswith(answer.stdout)
+    (row,) = json.loads((tmp_path / "identification" / "report.json").read_text())["rows"]
+    assert f"| {row['rank_one']['value']:.2%} |" in answer.stdout
+    answer = run("cluster", trained / "best.ckpt", faces, "--report", tmp_path / "clusters")
+    assert answer.exit_code == 0, answer.output
+    assert (tmp_path / "clusters" / "report.md").read_text() == f"{answer.stdout}\n![](clusters.png)\n"
+    assert len(json.loads((tmp_path / "clusters" / "report.json").read_text())["thresholds"]) == 8
+    assert cv2.imread(str(tmp_path / "clusters" / "clusters.png")) is not None
+
+
 def test_several_enrolled_crops_vote(trained, split):
     answer = run(
         *("identify", trained / "best.ckpt", split / "gallery.csv", split / "probes.csv", "--each", 4),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,11 @@ import numpy as np
 import typer
 
 from trainer.commands.remarks import tell_how_prepared
+from trainer.commands.written import REPORT_HELP, write_report
 from trainer.data.catalog import read_catalog
 from trainer.device import device_named
-from trainer.evaluate.clustering import agglomerative, b_cubed, pairwise
+from trainer.evaluate.clustering import Clustered, clustering_markdown, cut, merges
+from trainer.evaluate.plots import clustering_figure
 from trainer.evaluate.subject import open_subject
 
 THRESHOLDS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
@@ -24,6 +27,7 @@ def cluster(
         list[float] | None,
         typer.Option(help="Mean squared L2 distance within which two clusters are one; may be given several times."),
     ] = None,
+    report: Annotated[Path | None, typer.Option(help=REPORT_HELP)] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto; model folders run on the CPU.")] = "cpu",
 ) -> None:
     """Clusters crops by average linkage, and says how well the clusters agree with the people.
@@ -37,12 +41,10 @@ def cluster(
     catalog = read_catalog(crops)
     tell_how_prepared(catalog.paths, subject.template)
     embeddings, labels = subject.embed_crops(catalog.paths), catalog.labels.astype(np.intp)
-    typer.echo(f"# {subject.name}: {len(catalog)} crops of {len(catalog.identities)} people\n")
-    typer.echo("| threshold | clusters | B-cubed F | precision | recall | pairwise F | precision | recall |")
-    typer.echo("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for limit in threshold or THRESHOLDS:
-        clusters = agglomerative(embeddings, limit)
-        cells = [f"{limit:g}", str(int(clusters.max()) + 1)]
-        for found in (b_cubed(clusters, labels), pairwise(clusters, labels)):
-            cells += [f"{found.f_score:.2%}", f"{found.precision:.2%}", f"{found.recall:.2%}"]
-        typer.echo(f"| {' | '.join(cells)} |")
+    tree = merges(embeddings)
+    found = [Clustered.of(cut(tree, limit), labels, limit) for limit in threshold or THRESHOLDS]
+    text = f"# {subject.name}: {len(catalog)} crops of {len(catalog.identities)} people\n\n{clustering_markdown(found)}"
+    typer.echo(text, nl=False)
+    if report is not None:
+        pictures = {"clusters.png": clustering_figure(found)} if len(found) > 1 else {}
+        write_report(report, text, {"thresholds": [asdict(one) for one in found]}, pictures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,13 +12,13 @@ import typer
 from numpy.typing import NDArray
 
 from server.domain import AlignmentTemplate
-from server.errors import StorageError
 from server.inference.manifest import MANIFEST_FILE
 from trainer.commands.remarks import tell_how_prepared
+from trainer.commands.written import REPORT_HELP, write_report
 from trainer.device import device_named
 from trainer.evaluate.embed import Embed, embed_files
 from trainer.evaluate.pairs import Pairs, read_pairs
-from trainer.evaluate.plots import quality_figure, roc_figure, save_figure
+from trainer.evaluate.plots import quality_figure, roc_figure
 from trainer.evaluate.quality import Degradation, degradations, degraded
 from trainer.evaluate.report import (
     PairReport,
@@ -59,9 +58,7 @@ def evaluate(  # noqa: PLR0913 one parameter an option
         list[Path] | None,
         typer.Option(help="Another model on the same pairs; may be given several times, for a table by dimension."),
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Write report.md, report.json and pictures into this folder.")
-    ] = None,
+    report: Annotated[Path | None, typer.Option(help=REPORT_HELP)] = None,
     quality: Annotated[
         bool,
         typer.Option("--quality", help="Also with worse pictures, as in the paper's table 4; takes 10 times as long."),
@@ -159,22 +156,11 @@ def _write(folder: Path, text: str, judged: Sequence[Judged], worse: Sequence[tu
     pictures = {"roc.png": roc_figure([(one.name, one.report) for one in judged])}
     if worse and judged[0].report.points:
         pictures["quality.png"] = quality_figure(worse, judged[0].report)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "report.md").write_text(text + "".join(f"\n![]({name})\n" for name in pictures), encoding="utf-8")
-        (folder / "report.json").write_text(_json(judged, worse), encoding="utf-8")
-    except OSError as error:
-        raise StorageError("REPORT_NOT_WRITTEN", f"{folder} cannot be written: {error.strerror}") from error
-    for name, figure in pictures.items():
-        save_figure(figure, folder / name)
-
-
-def _json(judged: Sequence[Judged], worse: Sequence[tuple[Degradation, PairReport]]) -> str:
     values = {
         "models": [{"model": one.name, "dimension": one.dimension, **_values(one.report)} for one in judged],
         "quality": {how.name: _values(found) for how, found in worse},
     }
-    return json.dumps(values, indent=2) + "\n"
+    write_report(folder, text, values, pictures)
 
 
 def _values(report: PairReport) -> dict[str, Any]:

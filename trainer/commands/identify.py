@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from trainer.commands.remarks import tell_how_prepared
+from trainer.commands.written import write_report
 from trainer.data.catalog import read_catalog
 from trainer.device import device_named
 from trainer.evaluate.gallery import embed_trial, identification_markdown, identify, make_trial
@@ -29,6 +31,7 @@ def identify_people(  # noqa: PLR0913 one parameter an option
         int, typer.Option(min=1, help="Enrolled crops that vote on who a probe is, for rank 1 (k-NN).")
     ] = 1,
     far: Annotated[float, typer.Option(help="Share of the strangers who may get a name, between 0 and 1.")] = 0.01,
+    report: Annotated[Path | None, typer.Option(help="Write report.md and report.json into this folder.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto; model folders run on the CPU.")] = "cpu",
 ) -> None:
     """Identification by the nearest enrolled face: rank 1, and with strangers the share named within a threshold.
@@ -51,8 +54,11 @@ def identify_people(  # noqa: PLR0913 one parameter an option
         older = embed_trial(open_subject(enrolled_with, device=device_named(device)), trial)
         between = [(own, older), *between, (older, older)]
     rows = [identify(probing, enrolling, far=far, neighbours=neighbours) for probing, enrolling in between]
-    typer.echo(
+    text = (
         f"{len(trial.enrolled)} crops of {len(trial.enrolled.identities)} people are enrolled; {len(trial.probes)} "
-        f"probes of {len(trial.probes.identities)} of them, {len(others) if others else 0} crops of strangers.\n"
+        f"probes of {len(trial.probes.identities)} of them, {len(others) if others else 0} crops of strangers.\n\n"
+        f"{identification_markdown(rows)}"
     )
-    typer.echo(identification_markdown(rows), nl=False)
+    typer.echo(text, nl=False)
+    if report is not None:
+        write_report(report, f"# Identification\n\n{text}", {"rows": [asdict(row) for row in rows]})

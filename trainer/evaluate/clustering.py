@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def agglomerative(embeddings: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
-    """Clusters by average linkage (the paper's section 5.6): merged while their mean distance is within a threshold.
+def merges(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Which clusters become one, from the nearest on, by average linkage (the paper's section 5.6).
 
     Args:
-        embeddings: (N, D) float32, rows of L2 norm 1; memory is O(N^2).
+        embeddings: (N, D) float32, N >= 1, rows of L2 norm 1; memory is O(N^2).
+
+    Returns:
+        (N - 1, 4) float64, scipy's linkage matrix; distances are the mean squared L2 between the faces of two clusters.
+    """
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import pdist
+
+    if len(embeddings) < 2:
+        return np.zeros((0, 4))
+    return np.asarray(linkage(pdist(embeddings.astype(np.float64), "sqeuclidean"), method="average"), np.float64)
+
+
+def cut(tree: NDArray[np.float64], threshold: float) -> NDArray[np.intp]:
+    """Clusters that are merged while their mean distance is within a threshold.
+
+    Args:
+        tree: an answer of `merges` for N faces.
         threshold: mean squared L2 distance between the faces of two clusters.
 
     Returns:
         (N,) number of each face's cluster, from 0 in the order of the first face.
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import pdist
+    from scipy.cluster.hierarchy import fcluster
 
-    if len(embeddings) < 2:
-        return np.zeros(len(embeddings), np.intp)
-    tree = linkage(pdist(embeddings.astype(np.float64), "sqeuclidean"), method="average")
+    if not len(tree):
+        return np.zeros(1, np.intp)
     return _renumber(fcluster(tree, threshold, criterion="distance"))
 
 
@@ -80,6 +96,42 @@ def pairwise(clusters: NDArray[np.intp], labels: NDArray[np.intp]) -> Agreement:
     both = _pairs(shared.faces)
     together, one_person = _pairs(shared.of_cluster), _pairs(shared.of_person)
     return Agreement(both / together if together else 1.0, both / one_person if one_person else 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Clustered:
+    """How clustering at one threshold agrees with the people.
+
+    Attributes:
+        threshold: mean squared L2 distance.
+        clusters: how many there are.
+        by_face: B-cubed.
+        by_pair: over pairs of faces.
+    """
+
+    threshold: float
+    clusters: int
+    by_face: Agreement
+    by_pair: Agreement
+
+    @staticmethod
+    def of(clusters: NDArray[np.intp], labels: NDArray[np.intp], threshold: float) -> Clustered:
+        """Clusters (N,) against people (N,)."""
+        return Clustered(threshold, int(clusters.max()) + 1, b_cubed(clusters, labels), pairwise(clusters, labels))
+
+
+def clustering_markdown(rows: Sequence[Clustered]) -> str:
+    """A table with a row for each threshold."""
+    lines = [
+        "| threshold | clusters | B-cubed F | precision | recall | pairwise F | precision | recall |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        cells = [f"{row.threshold:g}", str(row.clusters)]
+        for found in (row.by_face, row.by_pair):
+            cells += [f"{found.f_score:.2%}", f"{found.precision:.2%}", f"{found.recall:.2%}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _pairs(counts: NDArray[np.int64]) -> int:

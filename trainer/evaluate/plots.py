@@ -1,4 +1,4 @@
-"""Pictures for a report: the ROC, and VAL by the quality of the pictures."""
+"""Pictures for a report: the ROC, VAL by the quality of the pictures, and clusters by threshold."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from server.errors import StorageError
+from trainer.evaluate.clustering import Clustered
 from trainer.evaluate.quality import Degradation, Worse
 from trainer.evaluate.report import PairReport
 
@@ -43,6 +44,22 @@ def quality_figure(rows: Sequence[tuple[Degradation, PairReport]], untouched: Pa
         axes.axhline(untouched.points[0].val.value, color="0.4", linestyle="--", linewidth=1, label="as they are")
         axes.legend(loc="lower right", frameon=False)
     panels[0].set(ylabel=f"VAL at FAR {untouched.points[0].target:g}", ylim=(0, 1.005))
+    return figure
+
+
+def clustering_figure(rows: Sequence[Clustered]) -> Figure:
+    """B-cubed and pairwise F over the threshold."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    ranked = sorted(rows, key=lambda row: row.threshold)
+    limits = [row.threshold for row in ranked]
+    axes.plot(limits, [row.by_face.f_score for row in ranked], marker="o", label="B-cubed F")
+    axes.plot(limits, [row.by_pair.f_score for row in ranked], marker="s", label="pairwise F")
+    axes.set(ylim=(0, 1.005), xlabel="threshold (mean squared L2)", ylabel="F")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left", frameon=False)
     return figure
 
 

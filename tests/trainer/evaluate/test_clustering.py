@@ -7,7 +7,7 @@ import pytest
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import pair_confusion_matrix
 
-from trainer.evaluate.clustering import agglomerative, b_cubed, pairwise
+from trainer.evaluate.clustering import Clustered, b_cubed, clustering_markdown, cut, merges, pairwise
 
 
 def points(count, people, seed=0):
@@ -26,21 +26,30 @@ def test_clusters_are_those_of_scikit_learns_average_linkage(threshold):
     theirs = AgglomerativeClustering(
         n_clusters=None, metric="precomputed", linkage="average", distance_threshold=threshold
     ).fit_predict(squared)
-    ours = agglomerative(embeddings, threshold)
+    ours = cut(merges(embeddings), threshold)
     assert pairwise(ours, theirs).f_score == 1
     assert ours.max() + 1 == len(np.unique(theirs))
 
 
 def test_clusters_are_numbered_by_their_first_face():
     embeddings, _ = points(40, 5)
-    clusters = agglomerative(embeddings, 0.4)
+    clusters = cut(merges(embeddings), 0.4)
     firsts = [int(np.argmax(clusters == number)) for number in range(clusters.max() + 1)]
     assert firsts == sorted(firsts)
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_hardly_any_faces_can_be_clustered(count):
-    assert agglomerative(np.ones((count, 4), np.float32), 1.0).tolist() == [0] * count
+def test_a_single_face_is_a_cluster():
+    assert cut(merges(np.ones((1, 4), np.float32)), 1.0).tolist() == [0]
+
+
+def test_the_table_has_a_row_for_each_threshold_with_the_scores():
+    embeddings, labels = points(40, 5)
+    tree = merges(embeddings)
+    rows = [Clustered.of(cut(tree, limit), labels, limit) for limit in (0.4, 4.0)]
+    text = clustering_markdown(rows)
+    assert f"| 0.4 | {rows[0].clusters} | {rows[0].by_face.f_score:.2%} |" in text
+    assert rows[1].clusters == 1
+    assert rows[1].by_pair == pairwise(np.zeros(40, int), labels)
 
 
 @pytest.mark.parametrize("seed", range(4))
