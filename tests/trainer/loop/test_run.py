@@ -24,7 +24,7 @@ from trainer.loss.classification import WarmStart
 from trainer.loss.collapse import CollapseRule
 from trainer.loss.compatible import Compatibility, Shown
 from trainer.models.build import build
-from trainer.recipe import NetworkChoice, Recipe, Validation, from_json, to_json
+from trainer.recipe import NetworkChoice, Recipe, Validation, from_json, paper, to_json
 
 RECIPE = Recipe(
     network=NetworkChoice("nns2", 64),
@@ -213,6 +213,23 @@ def test_a_run_resumes_in_its_warm_start_bit_for_bit(faces, tmp_path):
     whole, parts = (load_checkpoint(tmp_path / name / LAST) for name in ("whole", "parts"))
     assert same(whole.network, parts.network)
     assert same(whole.classifier, parts.classifier)
+
+
+def test_the_papers_recipe_moves_fresh_weights_a_little_and_keeps_faces_apart(faces, tmp_path):
+    """AdaGrad at 0.05 with local response normalisation; only the numbers of faces and steps are smaller."""
+    small = {"steps": 4, "batch": BatchShape(4, 4, 4), "validation": Validation(people=2, every=4, far=0.1)}
+    recipe = dataclasses.replace(paper("nns2"), checkpoint_every=4, **small)
+    run = Run(recipe, setting(faces, tmp_path / "run"))
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    log = JsonLines(tmp_path / "log.jsonl", done=0)
+    run.go([log])
+    log.close()
+    moved = torch.cat([(value - before[name]).abs().flatten() for name, value in run.network.state_dict().items()])
+    size = torch.cat([value.abs().flatten() for value in before.values()]).mean()
+    assert 0 < moved.mean() < 0.2 * size
+    steps = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines() if "loss" in line]
+    assert len(steps) == 4
+    assert all(step["spread"] > 0.01 for step in steps)
 
 
 def older(images):
