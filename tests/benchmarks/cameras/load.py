@@ -123,8 +123,6 @@ class Camera:
         reads: the answers that it gets.
         obeys: sends as many frames as the server gives it credits, when its own limit is on frames in flight.
         keeps_boxes: of the faces; takes time.
-        prelude: with fps, so many frames go first, each as soon as the one before is answered.
-        prelude_s: how long after the beginning the frames behind the prelude begin.
     """
 
     name: str
@@ -139,8 +137,6 @@ class Camera:
     reads: bool = True
     obeys: bool = True
     keeps_boxes: bool = False
-    prelude: int = 0
-    prelude_s: float = 0.0
     played: Played = field(init=False)
     _room: asyncio.Condition = field(default_factory=asyncio.Condition, init=False)
     _waiting: int = field(default=0, init=False)
@@ -191,16 +187,15 @@ class Camera:
 
     async def _turn(self, start_s: float, sent: int) -> float:
         """Waits until the next frame may go; when it was due."""
-        if self.fps and sent >= self.prelude:
-            due_s = start_s + self.prelude_s + (sent - self.prelude) / self.fps
+        if self.fps:
+            due_s = start_s + sent / self.fps
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             return due_s
         if self.in_flight:
             last_s = self.played.due_s.get(sent, 0.0)
             await asyncio.sleep(max(0.0, last_s + 1 / _FASTEST_FPS - time.monotonic()))
             async with self._room:
-                most = 1 if self.fps else self.in_flight
-                await self._room.wait_for(lambda: self._waiting < most)
+                await self._room.wait_for(lambda: self._waiting < self.in_flight)
         return time.monotonic()
 
     async def _read(self, call: Any) -> None:

@@ -56,17 +56,6 @@ def test_cameras_play_at_the_same_time_each_at_its_own_rate():
         assert gaps == pytest.approx([period] * len(gaps))
 
 
-def test_a_prelude_is_played_as_fast_as_answers_come_and_the_rest_at_the_cameras_rate():
-    with served(lambda frame: Say(())) as server:
-        camera = Camera("door", fields([b"a"]), fps=5, frames=7, prelude=4, prelude_s=1.0, clip_fps=5)
-        loaded = play(server.target, [camera], 30)
-    (played,) = loaded.cameras
-    due = [due_s - loaded.began_s for due_s in played.due_s.values()]
-    assert loaded.kinds() == {"result": 7}
-    assert due[3] < 1 <= due[4]
-    assert [later - earlier for earlier, later in itertools.pairwise(due[4:])] == pytest.approx([0.2, 0.2])
-
-
 def test_a_camera_that_never_reads_ends_when_it_is_told_to():
     with served(lambda frame: Say(())) as server:
         loaded = play(server.target, [Camera("deaf", fields([b"a"]), fps=50, reads=False)], 0.5)
