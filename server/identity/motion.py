@@ -23,8 +23,8 @@ _MOST_GROWTH = 2.0
 """Logarithmic growth a second beyond which a measurement is noise: a face seven times as large after a second."""
 
 
-Pair: TypeAlias = tuple[float, float]
-"""x and y, or width and height. Plain numbers: arrays of two cost ten times as much, for each face of each frame."""
+XY: TypeAlias = tuple[float, float]
+"""x and y, or width and height. Plain numbers: arrays of two cost twice as much, for each face of each frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class Motion:
         at_ns: when.
     """
 
-    centre: Pair
-    size: Pair
-    velocity: Pair
+    centre: XY
+    size: XY
+    velocity: XY
     growth: float
     at_ns: int
 
@@ -85,6 +85,6 @@ class Motion:
         return max(self.size) * min(4.0, 0.5 + 2.0 * gap_s)
 
 
-def _centre_and_size(box: NDArray[np.float32]) -> tuple[Pair, Pair]:
+def _centre_and_size(box: NDArray[np.float32]) -> tuple[XY, XY]:
     left, top, right, bottom = box.tolist()
     return ((left + right) / 2, (top + bottom) / 2), (max(right - left, 1.0), max(bottom - top, 1.0))

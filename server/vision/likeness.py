@@ -36,9 +36,8 @@ def glances(image: Image, faces: Faces) -> NDArray[np.uint8]:
     crops = align(image, faces.landmarks, _TEMPLATE)
     if not len(crops):
         return np.zeros((0, _SIDE, _SIDE), np.uint8)
-    grey = cv2.cvtColor(
-        crops.reshape(-1, _SIDE, 3), cv2.COLOR_BGR2GRAY
-    )  # as one picture: a call costs more than a crop
+    # as one picture: a call costs more than a crop
+    grey = cv2.cvtColor(crops.reshape(-1, _SIDE, 3), cv2.COLOR_BGR2GRAY)
     return np.asarray(grey, np.uint8).reshape(-1, _SIDE, _SIDE)
 
 
@@ -76,7 +75,7 @@ class Glance:
     def is_like(self, before: Glance, bar: float) -> bool:
         """Whether its likeness to an earlier glance is at least `bar`, 0 < bar <= 1.
 
-        A face that has hardly moved is recognised by its signature, for a tenth of what trying all shifts costs.
+        A face that has hardly moved is recognised by its signature, which costs far less than trying all shifts.
         """
         if float(self.signature @ before.signature) >= bar + _SURE:
             return True

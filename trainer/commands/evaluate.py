@@ -25,12 +25,12 @@ from trainer.evaluate.report import (
     comparison_markdown,
     judge_pairs,
     quality_markdown,
-    require_measurable,
     require_points,
     to_markdown,
 )
 from trainer.evaluate.subject import Subject, open_subject
 from trainer.evaluate.thresholds import write_thresholds
+from trainer.evaluate.verification import require_enough
 
 FARS = (1e-4, 1e-3, 1e-2, 1e-1)
 
@@ -91,7 +91,8 @@ def evaluate(  # noqa: PLR0913 one parameter an option
     _require_rates(far or ())
     place = device_named(device)
     subject, listed = open_subject(model, device=place), read_pairs(pairs, crops)
-    require_measurable(listed, far or ())
+    for rate in far or ():  # those of `FARS` are left out instead, where there are too few pairs
+        require_enough(int((~listed.same).sum()), rate)
     tell_how_prepared(listed.images, subject.template)
     trial = _Trial(listed, subject.template, tuple(far or FARS), tuple(threshold or ()))
     own = _judge(subject, trial)

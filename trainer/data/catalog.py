@@ -69,7 +69,7 @@ def read_folders(root: Path) -> Catalog:
     Raises:
         DatasetError: when the folder cannot be read or holds no crop.
     """
-    files = [(person, path) for person, path in _files_in(root) if _is_crop(path)]
+    files = [(person, path) for person, path in files_in(root) if is_crop(path)]
     if not files:
         raise DatasetError(
             "NO_CROPS",
@@ -87,7 +87,7 @@ def other_files(root: Path) -> tuple[Path, ...]:
     """
     if root.is_file():
         return ()
-    return tuple(path for _, path in _files_in(root) if not _is_crop(path))
+    return tuple(path for _, path in files_in(root) if not is_crop(path))
 
 
 def read_list(path: Path) -> Catalog:
@@ -212,8 +212,12 @@ def write_list(path: Path, catalog: Catalog) -> None:
         raise StorageError("LIST_NOT_WRITTEN", f"{path} cannot be written: {error.strerror}") from error
 
 
-def _files_in(root: Path) -> list[tuple[str, Path]]:
-    """The files of each person's folder with the person's name, hidden ones aside."""
+def files_in(root: Path) -> list[tuple[str, Path]]:
+    """The files of each person's folder with the person's name, hidden ones aside.
+
+    Raises:
+        DatasetError: when the folder cannot be read.
+    """
     try:
         people = sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
         found = [(person.name, path) for person in people for path in sorted(person.iterdir())]
@@ -222,7 +226,8 @@ def _files_in(root: Path) -> list[tuple[str, Path]]:
     return [(person, path) for person, path in found if path.name[0] != "." and path.is_file()]
 
 
-def _is_crop(path: Path) -> bool:
+def is_crop(path: Path) -> bool:
+    """Whether a file is a JPEG or PNG by its name."""
     return path.suffix.lower() in SUFFIXES
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from server.domain import AlignmentTemplate
-from trainer.data.catalog import SUFFIXES
+from trainer.data.catalog import files_in, is_crop
 from trainer.errors import DatasetError
 from trainer.storage import not_written, replace_file
 
@@ -98,11 +98,7 @@ def _other_template(found: Mapping[str, object], template: AlignmentTemplate) ->
 
 
 def _holds_pictures(folder: Path) -> bool:
-    return folder.is_dir() and any(_is_picture(path) for path in folder.glob("[!.]*/[!.]*"))
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    return folder.is_dir() and any(is_crop(path) for _, path in files_in(folder))
 
 
 def _read(path: Path) -> Mapping[str, object]:

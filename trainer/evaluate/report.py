@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -95,21 +94,6 @@ def judge_pairs(
         curve,
         tuple(_at(limit, distances, pairs) for limit in thresholds),
     )
-
-
-def require_measurable(pairs: Pairs, fars: Sequence[float]) -> None:
-    """Passes FARs that the list has enough pairs of two people for.
-
-    Raises:
-        DatasetError: with the smallest FAR that it can show.
-    """
-    different = int((~pairs.same).sum())
-    if fars and min(fars) * different < 1:
-        raise DatasetError(
-            "TOO_FEW_PAIRS",
-            f"{different} pairs of two people cannot show a FAR of {min(fars):g}; take {math.ceil(1 / min(fars))} or "
-            "more, or ask for a larger FAR",
-        )
 
 
 def _at(limit: float, distances: Distances, pairs: Pairs) -> AtThreshold:

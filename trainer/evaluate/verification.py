@@ -6,6 +6,7 @@ of pairs of one person and `different` those of pairs of two, both (N,) in any o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,20 @@ def far(different: Distances, threshold: float) -> Proportion:
     return wilson(accepted(different, threshold), len(different))
 
 
+def require_enough(different: int, target: float) -> None:
+    """Passes so many comparisons of two people as can show a FAR: one of them may be accepted.
+
+    Raises:
+        DatasetError: TOO_FEW_PAIRS, with how many it takes.
+    """
+    if int(target * different + 1e-9) < 1:
+        raise DatasetError(
+            "TOO_FEW_PAIRS",
+            f"{different} comparisons of two people cannot show a FAR of {target:g}; take {math.ceil(1 / target)} or "
+            "more, or ask for a larger FAR",
+        )
+
+
 def threshold_at_far(different: Distances, target: float) -> float:
     """The largest threshold whose FAR is at most `target`.
 
@@ -93,12 +108,7 @@ def threshold_at_far(different: Distances, target: float) -> float:
     _require(different, "of two people")
     # 1 - 1e-9: 1e-3 * 3000 must allow 3 whatever its rounding
     allowed = int(target * len(different) + 1e-9)
-    if not allowed:
-        raise DatasetError(
-            "TOO_FEW_PAIRS",
-            f"{len(different)} comparisons of two people cannot show a FAR of {target:g}; take "
-            f"{int(np.ceil(1 / target))} or more, or ask for a larger FAR",
-        )
+    require_enough(len(different), target)
     ranked = np.partition(different, allowed)
     # the first comparison that must not be accepted; equal distances before it are refused with it
     return float(np.nextafter(ranked[allowed], -np.inf))

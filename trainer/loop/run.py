@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from decimal import ROUND_UP, Context, Decimal
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ from trainer.recipe import Recipe, to_json
 from trainer.storage import not_written, replace_file
 
 LAST, BEST = "last.ckpt", "best.ckpt"
+_TWO_DIGITS_UP = Context(prec=2, rounding=ROUND_UP)
 
 
 class Start(Enum):
@@ -373,15 +374,8 @@ def _require_measurable(held_out: Catalog, recipe: Recipe) -> None:
             "HELD_OUT_TOO_FEW",
             f"the {len(held_out)} crops of {len(held_out.identities)} held-out people make {pairs} comparisons of two "
             f"people, too few for a FAR of {far:g}; hold out more people, or set validation.far to "
-            f"{_least_far(pairs):g} or more",
+            f"{_TWO_DIGITS_UP.divide(Decimal(1), Decimal(max(pairs, 1)))} or more",
         )
-
-
-def _least_far(pairs: int) -> float:
-    """The smallest FAR of two digits that so many comparisons can show."""
-    exact = 1 / max(pairs, 1)
-    unit = 10.0 ** (math.floor(math.log10(exact)) - 1)
-    return float(f"{math.ceil(exact / unit - 1e-9) * unit:.2g}")
 
 
 def _restored(setting: Setting) -> Checkpoint | None:

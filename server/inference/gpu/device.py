@@ -7,6 +7,7 @@ that computes with ONNX Runtime.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import Protocol, TypeAlias
 
@@ -92,6 +93,12 @@ class Stream(Protocol):
     def free(self) -> None:
         """Gives it back; nothing may be in it."""
         ...
+
+
+def drain(stream: Stream) -> None:
+    """Waits until a stream is empty, of which an error was reported before or is about to be."""
+    with suppress(DeviceError):
+        stream.synchronise()
 
 
 class Event(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from server.domain import ColourOrder, PixelSpec
 from server.inference.backend import Tensor
 from server.inference.cuts import SAMPLING_VALUES, Canvas, Cut, Cuts, Warp
-from server.inference.gpu.device import Argument, Device, DeviceBuffer, DeviceError, HostBuffer, Kernels, Stream
+from server.inference.gpu.device import Argument, Device, DeviceBuffer, HostBuffer, Kernels, Stream, drain
 from server.inference.gpu.frames import Resident, ResidentFrames
 
 _BLOCK = (16, 16, 1)
@@ -136,9 +136,10 @@ class GpuPreprocessor:
             undo.callback(target.free)
             host = self._device.pinned(nbytes)
             undo.callback(host.free)
-            undo.callback(_drain, stream)  # before anything is given back, also when something fails
-            leased = self.draw(cuts, len(cuts), target, samplings, stream)
-            undo.callback(self._release_drained, leased, stream)
+            leased: list[Resident] = []
+            undo.callback(self._release, leased)
+            undo.callback(drain, stream)  # before anything is given back, also when something fails
+            leased += self.draw(cuts, len(cuts), target, samplings, stream)
             self._device.copy_out(host, target, nbytes, stream)
             stream.synchronise()
             return np.array(host.array[:nbytes].view(np.float32).reshape(cuts.shape))
@@ -156,18 +157,9 @@ class GpuPreprocessor:
         )  # fmt: skip
         self._kernels.launch("warp", _grid(*cuts.size, count), _BLOCK, arguments, stream)
 
-    def _release_drained(self, leased: Sequence[Resident], stream: Stream) -> None:
-        _drain(stream)
-        self._release(leased)
-
     def _release(self, leased: Sequence[Resident]) -> None:
         for one in leased:
             self.frames.release(one)
-
-
-def _drain(stream: Stream) -> None:
-    with suppress(DeviceError):  # reported before, or about to be
-        stream.synchronise()
 
 
 def _runs(rows: Sequence[Cut]) -> list[tuple[int, Cut]]:

@@ -6,7 +6,6 @@ import logging
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +22,7 @@ from server.inference.gpu.device import (
     HostBuffer,
     LoadedEngine,
     Trouble,
+    drain,
 )
 from server.inference.gpu.frames import Resident
 from server.inference.gpu.preprocess import GpuPreprocessor, Samplings
@@ -107,7 +107,7 @@ class Slot:
             self._start(rows, length)
         except BaseException:
             # What was put into the stream before must not find its buffers used for something else.
-            self._drain()
+            drain(self._stream)
             self._release_pictures()
             raise
 
@@ -141,7 +141,7 @@ class Slot:
 
     def shrink(self) -> None:
         """Gives all memory back; nothing may be on its way."""
-        self._drain()
+        drain(self._stream)
         self._forget()
         self._samplings.free()
         for index in range(len(self._pairs)):
@@ -155,10 +155,6 @@ class Slot:
         self.shrink()
         self._event.free()
         self._stream.free()
-
-    def _drain(self) -> None:
-        with suppress(DeviceError):  # reported before, or about to be
-            self._stream.synchronise()
 
     def _launch(self, prepared: _Prepared) -> None:
         """The first run of a shape is a plain one, because libraries set themselves up in it; then it is recorded."""

@@ -135,7 +135,11 @@ class GpuWorker:
         opened: Future[Device] = Future()
         self._thread = threading.Thread(target=self._work, args=(open_device, opened), name="gpu", daemon=True)
         self._thread.start()
-        device = opened.result()
+        try:
+            device = opened.result()
+        except BaseException:
+            self._thread.join()  # which leaves the device
+            raise
         self.device_name, self.architecture = device.name, device.architecture
 
     @property
