@@ -6,7 +6,7 @@ frame cancels out, what is the person stays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,11 +19,28 @@ _NOTHING = 1e-6
 """Looks whose mean is shorter cancel out, so they are of several people; the best one is at least somebody."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TrackTemplate:
-    """The best looks at one face, the best first; at least one."""
+    """The best looks at one face.
+
+    Attributes:
+        looks: the best first; at least one.
+        embedding: (D,) float32 of norm 1: the mean of the looks, each weighted by its quality.
+        coherence: how much the looks agree, in (0, 1]: the norm of their mean before it was made 1; a single look's
+            is 1.
+    """
 
     looks: tuple[Look, ...]
+    embedding: Embedding = field(init=False)
+    coherence: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        weights = np.asarray([max(_LEAST_WEIGHT, look.quality) for look in self.looks], np.float32)
+        mean = (weights / weights.sum()) @ np.stack([look.embedding for look in self.looks])
+        norm = float(np.linalg.norm(mean))
+        cancelled = norm < _NOTHING
+        object.__setattr__(self, "embedding", self.looks[0].embedding if cancelled else mean / norm)
+        object.__setattr__(self, "coherence", 1.0 if cancelled else min(1.0, norm))
 
     def with_look(self, look: Look, *, at_most: int) -> TrackTemplate:
         """With a new look, and without the worst when there are more than `at_most`; itself when that is the new one.
@@ -37,23 +54,6 @@ class TrackTemplate:
     def holds(self, look: Look) -> bool:
         """Whether it is made of this very look, among others."""
         return any(each is look for each in self.looks)
-
-    @property
-    def embedding(self) -> Embedding:
-        """(D,) float32 of norm 1: the mean of the looks, each weighted by its quality."""
-        mean, norm = self._mean()
-        return self.looks[0].embedding if norm < _NOTHING else np.asarray(mean / norm, np.float32)
-
-    @property
-    def coherence(self) -> float:
-        """How much the looks agree, in (0, 1]: the norm of their mean before it was made 1; a single look's is 1."""
-        _, norm = self._mean()
-        return 1.0 if norm < _NOTHING else min(1.0, norm)
-
-    def _mean(self) -> tuple[Embedding, float]:
-        weights = np.asarray([max(_LEAST_WEIGHT, look.quality) for look in self.looks], np.float32)
-        mean = (weights / weights.sum()) @ np.stack([look.embedding for look in self.looks])
-        return mean, float(np.linalg.norm(mean))
 
     def distance(self, embedding: Embedding) -> float:
         """Squared L2 from the template to an embedding of norm 1."""

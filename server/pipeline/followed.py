@@ -68,13 +68,15 @@ class Followed:
             looked = self.track.tried_ns >= 0
             return Undecided(UndecidedReason.LOW_QUALITY if looked else UndecidedReason.MORE_FRAMES_NEEDED)
         answer = verdict.answer
-        return answer if isinstance(answer, Match) else replace(answer, group=self.group)
+        if isinstance(answer, Match) or answer.group == self.group:
+            return answer
+        return replace(answer, group=self.group)
 
     @property
     def who(self) -> str:
         """The identity's resource name; empty for nobody enrolled."""
-        answer = self.answer
-        return answer.identity if isinstance(answer, Match) else ""
+        said = self.track.verdict.answer if self.track.verdict else None
+        return said.identity if isinstance(said, Match) else ""
 
     def needs_judging(self, revision: int) -> bool:
         """Whether the gallery, which has this revision, must be asked about it."""

@@ -15,6 +15,7 @@ Floats = NDArray[np.float32]
 
 _YUNET_STRIDES = (8, 16, 32)
 _CENTERFACE_STRIDE = 4
+_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +68,22 @@ def _yunet(outputs: Sequence[Floats], input_size: tuple[int, int], min_score: fl
     left to right in the picture.
     """
     width, _ = input_size
+    bar = min_score * min_score * (1 - _ROUNDING)
     parts = []
     for i, stride in enumerate(_YUNET_STRIDES):
         classes, objects, boxes, points = (
             outputs[i + 3 * kind].reshape(-1, size) for kind, size in enumerate((1, 1, 4, 10))
         )
-        scores = np.sqrt(np.clip(classes, 0, 1) * np.clip(objects, 0, 1))[:, 0]
-        hit = np.flatnonzero(scores >= min_score)
+        hit = np.flatnonzero(classes * objects >= bar)  # no cell whose score suffices is missed, and few are left
+        scores = np.sqrt(np.clip(classes[hit, 0], 0, 1) * np.clip(objects[hit, 0], 0, 1))
+        enough = scores >= min_score
+        hit, scores = hit[enough], scores[enough]
         row, column = np.divmod(hit, width // stride)
         cell = np.stack([column, row], axis=1).astype(np.float32)
         centre = (cell + boxes[hit, :2]) * stride
         half = np.exp(boxes[hit, 2:]) * stride / 2
         landmarks = (cell[:, None] + points[hit].reshape(-1, 5, 2)) * stride
-        parts.append((np.concatenate([centre - half, centre + half], axis=1), landmarks, scores[hit]))
+        parts.append((np.concatenate([centre - half, centre + half], axis=1), landmarks, scores))
     boxes, landmarks, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Faces(boxes, landmarks, scores)
 

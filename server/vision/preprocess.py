@@ -49,8 +49,10 @@ def letterbox_for(image: Image, *, longest_side: int, multiple: int) -> Letterbo
 
 def fit(image: Image, box: Letterbox) -> Image:
     """The image, shrunk and padded with black to the letterbox: (height, width, 3) uint8 BGR."""
-    canvas = np.zeros((box.height, box.width, 3), np.uint8)
+    canvas = np.empty((box.height, box.width, 3), np.uint8)
     width, height = inner_size((image.shape[1], image.shape[0]), box)
+    canvas[height:] = 0
+    canvas[:height, width:] = 0
     inside = canvas[:height, :width]
     if box.scale == 1.0:
         inside[:] = image
