@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 
 from tests.benchmarks.cameras import (
     batching,
@@ -23,7 +23,7 @@ from tests.benchmarks.cameras import (
     plots,
     throughput,
 )
-from tests.benchmarks.cameras.others import cores_of_others, moment
+from tests.benchmarks.cameras.others import cores_of_others, cores_stolen, moment
 from tests.benchmarks.cameras.section import FULL, QUICK, Measured, Size
 from tests.benchmarks.report import OUT, Bar, Figure, finish
 
@@ -63,15 +63,17 @@ def main() -> None:
 
 def _measure(name: str, size: Size) -> Measured:
     """A section's figures; one that fails is a missed bar, and the others go on."""
-    began = time.monotonic()
+    before = moment()
     print(f"{name} ...", flush=True)
     try:
-        return SECTIONS[name](size)
+        measured = SECTIONS[name](size)
+        stolen = Figure(f"{name}: cores that the machine's host took away", cores_stolen(before, moment()), "cores")
+        return replace(measured, figures=[stolen, *measured.figures])
     except Exception:  # noqa: BLE001 - half an hour of other sections must not be lost with it
         traceback.print_exc()
         return Measured([Figure(f"{name}: ran to its end", 0, "", Bar.AT_LEAST, 1)])
     finally:
-        print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+        print(f"{name}: {moment().at_s - before.at_s:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
