@@ -126,6 +126,18 @@ def test_every_image_of_a_batch_is_decoded_as_a_naive_loop_decodes_it(decoding, 
         np.testing.assert_allclose(faces.landmarks, [face[2] for face in expected], rtol=1e-4, atol=1e-3)
 
 
+def test_a_score_at_the_bar_counts_and_values_out_of_range_are_clipped_first():
+    rng = np.random.default_rng(3)
+    outputs = yunet_outputs(rng, 1)
+    for plane in outputs[:6]:
+        plane[:] = rng.choice(np.float32([-1.5, 0.25, 0.81, 1, 1.5]), plane.shape)
+    bar = float(np.sqrt(np.float32(0.81)))
+    classes, objects = (np.concatenate([plane[0, :, 0] for plane in planes]) for planes in (outputs[:3], outputs[3:6]))
+    expected = np.sqrt(np.clip(classes, 0, 1) * np.clip(objects, 0, 1)) >= bar
+    (found,) = find_faces(outputs, DetectionRule(Decoding.YUNET, bar, 1.0), input_size=(WIDTH, HEIGHT))
+    assert len(found) == expected.sum() > 0
+
+
 @pytest.mark.parametrize(
     ("decoding", "make"), [(Decoding.YUNET, yunet_outputs), (Decoding.CENTERFACE, centerface_outputs)]
 )
