@@ -14,7 +14,7 @@ import threading
 import time
 from typing import Final
 
-from server.errors import StorageError
+from server.errors import StorageBusyError, StorageError
 from server.identity.store import Store, translated
 
 _logger = logging.getLogger(__name__)
@@ -27,6 +27,9 @@ _QUIET_S: Final = 0.1
 
 _LATEST_S: Final = 30.0
 """After a deletion the file is rewritten even while others write; and between attempts that fail."""
+
+_BUSY_AGAIN_S: Final = 1.0
+"""Between two attempts while another process has the file; it may be rewriting it, and then nothing is owed."""
 
 
 class Eraser:
@@ -86,6 +89,10 @@ class Eraser:
             with translated():
                 if self._store.owes_rewriting():  # unless another process has done it
                     self._store.rewrite()
+        except StorageBusyError:
+            self._not_before = time.monotonic() + _BUSY_AGAIN_S
+            _logger.info("another process has the database file; it is rewritten in %g s", _BUSY_AGAIN_S)
+            return
         except StorageError:
             self._not_before = time.monotonic() + _LATEST_S
             _logger.exception("the database file could not be rewritten; deleted data may be left in its gaps")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from server.domain import IdentityName
+from server.errors import StorageBusyError
+from server.identity.erasure import Eraser
 from server.identity.gallery import Galleries
 from server.identity.records import NewTemplate, RequestStamp
 from tests.server.identity.conftest import Opener
@@ -134,3 +137,33 @@ def test_what_a_killed_server_did_not_erase_is_erased_after_opening(open_galleri
     assert child.returncode == 9
     assert open_galleries().settle(30)
     assert leaks(tmp_path, range(5)) == []
+
+
+class HeldOnce:
+    """A store whose file another process has during the first attempt to rewrite it."""
+
+    attempts = 0
+
+    def owes_rewriting(self) -> bool:
+        return True
+
+    def empty_log(self) -> bool:
+        return True
+
+    def rewrite(self) -> None:
+        self.attempts += 1
+        if self.attempts == 1:
+            raise StorageBusyError("STORAGE_BUSY", "another process has the file")
+
+
+def test_a_file_that_another_process_has_is_rewritten_a_moment_later() -> None:
+    eraser = Eraser(HeldOnce())  # type: ignore[arg-type] # all that it needs of a store
+    eraser.deleted()
+    eraser.erase()
+    assert not eraser.finished(0)
+    pause_s = eraser.pause_s()
+    assert pause_s is not None
+    assert pause_s <= 1
+    time.sleep(pause_s)
+    eraser.erase()
+    assert eraser.finished(0)

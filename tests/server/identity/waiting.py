@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SOON_S = 30.0
+SOON_S = 10.0
 """Much longer than following takes, for machines that are busy."""
 
 
