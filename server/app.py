@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 _SWITCH_S = 0.0001
 """A thread that comes back from native code waits at most so long for the interpreter, dozens of times in a frame.
 
-With Python's own 5 ms it would wait as long as a network takes. Against 0.5 ms, 0.1 ms answered 8 to 10 % more frames.
+With Python's own 5 ms it would wait as long as a network takes; docs/benchmarks.md has what was tried.
 """
 
 

@@ -91,7 +91,7 @@ class Eraser:
                     self._store.rewrite()
         except StorageBusyError:
             self._not_before = time.monotonic() + _BUSY_AGAIN_S
-            _logger.info("another process has the database file; it is rewritten in %g s", _BUSY_AGAIN_S)
+            _logger.info("another process has the database file; rewriting it is tried again in %g s", _BUSY_AGAIN_S)
             return
         except StorageError:
             self._not_before = time.monotonic() + _LATEST_S

@@ -16,6 +16,7 @@ Floats = NDArray[np.float32]
 _YUNET_STRIDES = (8, 16, 32)
 _CENTERFACE_STRIDE = 4
 _ROUNDING = 1e-4
+"""Share of slack for a cell at the bar, whose product and square root are rounded differently."""
 
 
 @dataclass(frozen=True, slots=True)

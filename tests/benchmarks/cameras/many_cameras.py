@@ -37,7 +37,7 @@ class Cost:
     """What frames cost, over some rounds.
 
     Attributes:
-        cpu_ms: of the server for a result, by round.
+        cpu_ms: of the server for a frame, by round; lost ones count as frames.
         embeddings: for a result, by round, with those of the first frames.
         lost: frames without a result.
     """

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.benchmarks.cameras.measured_server import _cpu_s, _resident_bytes, profile
-from tests.benchmarks.cameras.others import Moment, cores_of_others, cores_stolen, moment
+from tests.benchmarks.cameras.others import Moment, cores_of_others, cores_stolen
 
 
 def samples(**stages):
@@ -45,8 +45,3 @@ def test_other_programs_are_what_is_left_of_the_machine_s_work():
 
 def test_what_the_host_took_away_is_told_in_cores():
     assert cores_stolen(Moment(0, 100, 10, 4), Moment(20, 140, 40, 14)) == 0.5
-
-
-def test_no_clock_of_a_moment_goes_back():
-    before, after = moment(), moment()
-    assert all(getattr(before, name) <= getattr(after, name) for name in ("at_s", "machine_s", "own_s", "stolen_s"))
