@@ -26,7 +26,7 @@ _SAME_FAR, _OTHER_FAR = 1e-4, 1e-2
 def stream_share(parts: Parts) -> StreamShare:
     """What all streams share. One frame more than there are threads is let in, so that no thread waits for the next."""
     settings, threads = parts.settings, frame_threads(parts.settings)
-    allowance = LookAllowance()
+    allowance = LookAllowance(places=max(1, threads // 2))
     observer = track_observer(settings, parts.sightings)
     sessions = Sessions(parts.recogniser, _session_rule(parts), allowance, observer, parts.frames)
     start_decoder = decoders(

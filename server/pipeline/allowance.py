@@ -3,11 +3,19 @@
 A close look costs as much as finding all faces of a frame, and a busy server needs more of them: its frames lie further
 apart, so that more faces are in doubt. Without a bound it would answer fewer frames the more it is asked. With one,
 faces are found and followed in every frame, and some of them are named a few frames later.
+
+Looks give way by degrees, because a rule that knows only busy and idle flips between the two. What counts is how long
+cameras wait for their turn as a multiple of the work on a frame: in a queue this ratio depends only on how much of the
+time somebody works, not on how fast. The age of frames says nothing, since a camera that sends many always has a fresh
+one. That frames are dropped says more: cameras that heed the advice wait on a busy server as well, but lose none.
 """
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -16,19 +24,26 @@ class AllowanceRule:
     """How looks are allowed.
 
     Attributes:
-        busy: looks for each frame while frames wait.
-        idle: looks for each frame otherwise; more than anybody asks for over some time.
+        idle: looks for each frame while none waits; more than anybody asks for over some time.
+        busy: looks for each frame while frames wait as long as `late` says, or longer.
+        dropping: looks for each frame while as many are dropped as `lost` says, or more.
+        late: waiting over work, of frames on a busy server.
+        lost: share of the frames that is dropped, of a server that has too much to do.
+        memory_s: waiting and drops are averages over about so long, seconds.
+        rest_s: after so long without a frame everything is as in the beginning, seconds.
         saved: looks that may be saved up, so that a crowd that comes in is looked at at once.
         reserve: of those, kept for faces of whom nothing is known yet.
-        late: share of the age at which frames are dropped; a camera that waits longer than this for its turn shows that
-            the server is busy. The age of its frame does not: a camera that sends many always has a fresh one.
     """
 
-    busy: float = 0.5
     idle: float = 4.0
+    busy: float = 0.75
+    dropping: float = 0.25
+    late: float = 0.5
+    lost: float = 0.1
+    memory_s: float = 0.25
+    rest_s: float = 2.0
     saved: float = 16.0
     reserve: float = 8.0
-    late: float = 0.05
 
 
 class LookAllowance:
@@ -36,42 +51,92 @@ class LookAllowance:
 
     Args:
         rule: how fast, and how much it holds.
+        places: frames of which several faces may be looked at at the same time, at least 1. With fewer places than
+            threads, a cut in several cameras at once leaves threads that find faces meanwhile.
     """
 
-    def __init__(self, rule: AllowanceRule = AllowanceRule()) -> None:
+    def __init__(self, rule: AllowanceRule = AllowanceRule(), *, places: int = 1) -> None:
         self._rule = rule
+        self._places = places
         self._left = rule.saved
+        self._waited_ns = 0.0
+        self._worked_ns = 0.0
+        self._drops = 0
+        self._dropped = 0.0
+        self._last_ns: int | None = None
         self._lock = threading.Lock()
 
-    def frame(self, *, waited_ns: int, max_age_ns: int) -> None:
+    def frame(self, *, waited_ns: int, at_ns: int) -> None:
         """A frame is let in.
 
         Args:
             waited_ns: how long its camera waited for that.
-            max_age_ns: the age at which its frames are dropped.
+            at_ns: now, monotonic.
         """
-        busy = waited_ns > self._rule.late * max_age_ns
         with self._lock:
-            self._left = min(self._rule.saved, self._left + (self._rule.busy if busy else self._rule.idle))
+            self._follow(waited_ns, at_ns)
+            self._left = min(self._rule.saved, self._left + self._looks_for_a_frame())
+
+    def worked(self, spent_ns: int) -> None:
+        """A frame was worked on for so long."""
+        with self._lock:
+            self._worked_ns = self._worked_ns + 0.1 * (spent_ns - self._worked_ns) if self._worked_ns else spent_ns
+
+    def drop(self) -> None:
+        """A frame is left out because there is no time for it."""
+        with self._lock:
+            self._drops += 1
 
     @property
     def spares(self) -> bool:
         """Whether a look that can wait could be had now."""
         return self._left >= self._rule.reserve + 1
 
-    def take(self, urgent: int, patient: int) -> tuple[int, int]:
-        """How many of a frame's faces may be looked at.
+    @contextmanager
+    def taken(self, urgent: int, patient: int) -> Iterator[tuple[int, int]]:
+        """Takes looks at a frame's faces; they are had until the block ends.
 
         Args:
             urgent: faces of whom nothing can be said before.
             patient: others.
 
-        Returns:
-            How many of each.
+        Yields:
+            How many of each may be looked at: one in all where several are wanted and all places are taken.
         """
         with self._lock:
-            first = min(urgent, int(self._left))
-            self._left -= first
-            second = min(patient, int(max(0.0, self._left - self._rule.reserve)))
-            self._left -= second
-            return first, second
+            placed = urgent + patient > 1 and self._places > 0
+            self._places -= placed
+            if placed:
+                looks = self._take(urgent, patient)
+            else:
+                looks = self._take(1, 0) if urgent else self._take(0, min(patient, 1))
+        try:
+            yield looks
+        finally:
+            with self._lock:
+                self._places += placed
+
+    def _follow(self, waited_ns: int, at_ns: int) -> None:
+        """Brings the averages up to now."""
+        gap_s = (at_ns - self._last_ns) / 1e9 if self._last_ns is not None else 0.0
+        self._last_ns = at_ns
+        new = 1 - math.exp(-gap_s / self._rule.memory_s)
+        self._waited_ns += new * (waited_ns - self._waited_ns)
+        self._dropped += new * (self._drops / (self._drops + 1) - self._dropped)
+        self._drops = 0
+        if gap_s >= self._rule.rest_s:
+            self._left = self._rule.saved
+
+    def _looks_for_a_frame(self) -> float:
+        rule = self._rule
+        kept = max(0.0, 1 - self._dropped / rule.lost)
+        least = rule.dropping + kept * (rule.busy - rule.dropping)
+        free = max(0.0, 1 - self._waited_ns / (rule.late * self._worked_ns)) if self._worked_ns else 1.0
+        return least + free * (rule.idle - least)
+
+    def _take(self, urgent: int, patient: int) -> tuple[int, int]:
+        first = min(urgent, int(self._left))
+        self._left -= first
+        second = min(patient, int(max(0.0, self._left - self._rule.reserve)))
+        self._left -= second
+        return first, second

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -221,9 +221,12 @@ class CameraSession:
         known = list(self._followed.values())
         tracks = [each.track for each in known]
         claims = claims_of(tracks, sight, lambda t, f, bar: frame.glances[f].is_like(known[t].glance, bar), rule)
-        claims = self._allowed(self._with_postponed(frame, claims, tracks), sight)
-        frame.times.done("track")
-        close = self._look_closely(frame, claims)
+        claims = self._with_postponed(frame, claims, tracks)
+        urgent, patient = _wanted(claims, sight)
+        with self._allowance.taken(len(urgent), len(patient)) as (first, second):
+            claims = _only(claims, {*urgent[:first], *patient[:second]})
+            frame.times.done("track")
+            close = self._look_closely(frame, claims)
         settled = settle(claims, tracks, sight, close.looks, self._next_number, rule)
         self._next_number = settled.next_number
         for i, track in enumerate(settled.tracks):
@@ -253,15 +256,6 @@ class CameraSession:
             return tuple(replace(claim, reason=None) for claim in claims)
         self._whole_next = False
         return joined(claims, tracks, frame.sight, self._rule.track)
-
-    def _allowed(self, claims: tuple[Claim, ...], sight: Sight) -> tuple[Claim, ...]:
-        """The claims without the looks that a busy server leaves out; of equal ones the best faces are looked at."""
-        wanted = sorted((i for i, claim in enumerate(claims) if claim.reason), key=lambda i: -sight.scores[i])
-        urgent = [i for i in wanted if (reason := claims[i].reason) and reason.urgent]
-        patient = [i for i in wanted if i not in urgent]
-        first, second = self._allowance.take(len(urgent), len(patient))
-        allowed = {*urgent[:first], *patient[:second]}
-        return tuple(claim if i in allowed else replace(claim, reason=None) for i, claim in enumerate(claims))
 
     def _look_closely(self, frame: _Frame, claims: Sequence[Claim]) -> _CloseLook:
         wanted = [i for i, claim in enumerate(claims) if claim.reason is not None]
@@ -354,6 +348,18 @@ class CameraSession:
 
     def _name_of(self, number: int) -> str:
         return f"{self._camera.session}-{number}"
+
+
+def _wanted(claims: Sequence[Claim], sight: Sight) -> tuple[list[int], list[int]]:
+    """Faces that a close look is wanted of, urgent ones and others; of each the best ones first."""
+    wanted = sorted((i for i, claim in enumerate(claims) if claim.reason), key=lambda i: -sight.scores[i])
+    urgent = [i for i in wanted if (reason := claims[i].reason) and reason.urgent]
+    return urgent, [i for i in wanted if i not in urgent]
+
+
+def _only(claims: Sequence[Claim], allowed: Collection[int]) -> tuple[Claim, ...]:
+    """The claims without the looks that are not allowed."""
+    return tuple(claim if i in allowed else replace(claim, reason=None) for i, claim in enumerate(claims))
 
 
 def _faces_of(shown: Sequence[Followed]) -> Faces:

@@ -302,6 +302,7 @@ class CameraStream:
             superseded = slot.offer(replace(frame, image=image), at_ns=arrived_ns)
             self._wake.set()
             if superseded is not None:
+                self.share.allowance.drop()
                 await self.outbox.dropped(superseded.sequence, superseded.captured_at, DropReason.SUPERSEDED)
                 await self._slow_down(opened, image)
 
@@ -348,8 +349,9 @@ class CameraStream:
             if waiting is not None:
                 before, answered = self._newest_answered, asyncio.Event()
                 self._newest_answered = answered
-                queue_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
-                self.share.allowance.frame(waited_ns=waited_ns, max_age_ns=opened.max_age_ns)
+                now_ns = self.clock.monotonic_ns()
+                queue_ns = now_ns - waiting.arrived_at_ns
+                self.share.allowance.frame(waited_ns=waited_ns, at_ns=now_ns)
                 captured_ns = waiting.frame.captured_at.ToNanoseconds()
                 ticket = opened.session.ticket(captured_ns, waiting.arrived_at_ns, self.clock.wall_ns())
                 try:
@@ -359,6 +361,7 @@ class CameraStream:
                     raise
         # nothing is said while others wait for the permit: a camera that reads nothing would hold it for ever
         if expired is not None:
+            self.share.allowance.drop()
             await self.outbox.dropped(expired.sequence, expired.captured_at, DropReason.TOO_OLD)
         if waiting is None:
             return
@@ -378,7 +381,9 @@ class CameraStream:
             await self.outbox.error(frame.sequence, frame.captured_at, recognition)
             return
         total_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
-        self.share.flow.cost(sum(recognition.spent_ns.values()) / 1e9)
+        spent_ns = sum(recognition.spent_ns.values())
+        self.share.flow.cost(spent_ns / 1e9)
+        self.share.allowance.worked(spent_ns)
         await self.outbox.result(frame.sequence, frame.captured_at, recognition, queue_ns=queue_ns, total_ns=total_ns)
 
     async def _outcome(self, opened: _Opened, ticket: Ticket, image: EncodedImage) -> Recognition | FacestreamError:

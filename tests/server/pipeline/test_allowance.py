@@ -1,77 +1,164 @@
-"""Close looks are free while no frame waits, and few while frames do."""
+"""Close looks are free while no frame waits, fewer while frames do, and fewest while frames are dropped."""
 
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server.pipeline.allowance import AllowanceRule, LookAllowance
 
-RULE = AllowanceRule(busy=0.5, idle=4.0, saved=16.0, reserve=8.0, late=0.05)
-SECOND = 10**9
+RULE = AllowanceRule(
+    idle=4.0, busy=0.75, dropping=0.25, late=0.5, lost=0.1, memory_s=0.25, rest_s=2.0, saved=16.0, reserve=8.0
+)
+WORK_NS = 10**8
 
 
-def waited(allowance, share, frames=1):
-    for _ in range(frames):
-        allowance.frame(waited_ns=round(share * SECOND), max_age_ns=SECOND)
+class Camera:
+    """Frames of 0.1 s of work, ten a second, let in one after the other."""
+
+    def __init__(self, allowance):
+        self.allowance, self.at_ns = allowance, 0
+
+    def frames(self, count, *, waited=0.0, drops=0):
+        """`waited` is a multiple of the work, `drops` come before each frame."""
+        for _ in range(count):
+            self.at_ns += 10**8
+            for _ in range(drops):
+                self.allowance.drop()
+            self.allowance.frame(waited_ns=round(waited * WORK_NS), at_ns=self.at_ns)
+            self.allowance.worked(WORK_NS)
+
+    def looks_a_frame(self, count=200, **load):
+        """Had by frames in which everybody is new, once the averages have settled."""
+        self.frames(50, **load)
+        spent(self.allowance, 99)
+        had = 0
+        for _ in range(count):
+            self.frames(1, **load)
+            had += spent(self.allowance, 99)
+        return had / count
 
 
-def spent(allowance, urgent):
-    taken, _ = allowance.take(urgent, 0)
-    return taken
+def spent(allowance, urgent, patient=0):
+    with allowance.taken(urgent, patient) as looks:
+        return sum(looks)
+
+
+def looks(allowance, urgent, patient):
+    with allowance.taken(urgent, patient) as taken:
+        return taken
 
 
 def test_a_crowd_that_comes_in_is_looked_at_at_once():
-    assert LookAllowance(RULE).take(16, 0) == (16, 0)
+    assert looks(LookAllowance(RULE), 16, 0) == (16, 0)
 
 
-def test_while_frames_wait_there_is_a_look_for_every_second_of_them():
+@pytest.mark.parametrize(
+    ("load", "expected"),
+    [
+        ({}, 4.0),
+        ({"waited": 0.25}, (4.0 + 0.75) / 2),
+        ({"waited": 0.5}, 0.75),
+        ({"waited": 5.0}, 0.75),
+        ({"waited": 5.0, "drops": 1}, 0.25),
+        ({"waited": 5.0, "drops": 9}, 0.25),
+    ],
+)
+def test_looks_become_fewer_the_longer_frames_wait_and_fewest_when_frames_are_dropped(load, expected):
+    assert Camera(LookAllowance(RULE)).looks_a_frame(**load) == pytest.approx(expected, abs=0.05)
+
+
+def test_one_frame_that_waits_does_not_make_a_busy_server():
     allowance = LookAllowance(RULE)
-    spent(allowance, 16)
-    got = 0
-    for _ in range(100):
-        waited(allowance, 0.2)
-        got += spent(allowance, 5)
-    assert got == 50
+    camera = Camera(allowance)
+    camera.frames(50)
+    spent(allowance, 99)
+    camera.frames(1, waited=0.5)
+    assert spent(allowance, 99) >= 2
 
 
-def test_while_no_frame_waits_there_are_more_looks_than_anybody_asks_for():
+def test_a_slow_server_is_as_busy_as_a_fast_one_with_the_same_share_of_waiting():
+    had = []
+    for work_ns in (10**6, 10**9):
+        allowance = LookAllowance(RULE)
+        for i in range(1, 101):
+            allowance.frame(waited_ns=work_ns // 4, at_ns=i * 10**9)
+            allowance.worked(work_ns)
+        spent(allowance, 99)
+        allowance.frame(waited_ns=work_ns // 4, at_ns=101 * 10**9)
+        had.append(spent(allowance, 99))
+    assert had[0] == had[1] == 2
+
+
+def test_after_a_rest_a_crowd_is_looked_at_at_once_again():
     allowance = LookAllowance(RULE)
-    for _ in range(100):
-        assert allowance.take(2, 2) == (2, 2)
-        waited(allowance, 0.04)
+    camera = Camera(allowance)
+    camera.looks_a_frame(waited=5.0, drops=9)
+    camera.at_ns += 3 * 10**9
+    camera.frames(1)
+    assert spent(allowance, 16) == 16
 
 
 def test_looks_that_can_wait_leave_the_reserve_to_those_that_can_not():
     allowance = LookAllowance(RULE)
-    assert allowance.take(0, 20) == (0, 8)
-    assert allowance.take(20, 0) == (8, 0)
+    assert looks(allowance, 0, 20) == (0, 8)
+    assert looks(allowance, 20, 0) == (8, 0)
 
 
 def test_it_spares_a_look_that_can_wait_exactly_while_one_could_be_had():
     allowance = LookAllowance(RULE)
     for _ in range(20):
         spared = allowance.spares
-        assert allowance.take(0, 1) == (0, int(spared))
+        assert looks(allowance, 0, 1) == (0, int(spared))
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.booleans()), max_size=60))
+def test_while_all_places_are_taken_a_frame_has_one_look_and_an_urgent_one_first():
+    allowance = LookAllowance(RULE, places=1)
+    with allowance.taken(3, 0):
+        assert looks(allowance, 5, 5) == (1, 0)
+        assert looks(allowance, 0, 5) == (0, 1)
+    assert looks(allowance, 5, 0) == (5, 0)
+
+
+def test_a_single_look_takes_no_place():
+    allowance = LookAllowance(RULE, places=1)
+    with allowance.taken(1, 0):
+        assert looks(allowance, 5, 0) == (5, 0)
+
+
+def test_as_many_frames_as_there_are_places_are_looked_at_side_by_side():
+    allowance = LookAllowance(RULE, places=2)
+    with ExitStack() as held:
+        assert [held.enter_context(allowance.taken(3, 0)) for _ in range(3)] == [(3, 0), (3, 0), (1, 0)]
+
+
+def test_a_place_is_free_again_after_a_look_that_failed():
+    allowance = LookAllowance(RULE, places=1)
+    with pytest.raises(ZeroDivisionError), allowance.taken(3, 0):
+        raise ZeroDivisionError
+    assert looks(allowance, 5, 0) == (5, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.booleans(), st.integers(0, 3)), max_size=60))
 def test_nobody_gets_more_than_was_saved_and_came_in_nor_more_than_was_asked(steps):
     allowance, came, taken = LookAllowance(RULE), RULE.saved, 0
-    for urgent, patient, busy in steps:
-        first, second = allowance.take(urgent, patient)
+    camera = Camera(allowance)
+    for urgent, patient, busy, drops in steps:
+        first, second = looks(allowance, urgent, patient)
         assert 0 <= first <= urgent
         assert 0 <= second <= patient
         taken += first + second
         assert taken <= came
-        waited(allowance, 1.0 if busy else 0.0)
-        came += RULE.busy if busy else RULE.idle
+        camera.frames(1, waited=float(busy), drops=drops)
+        came += RULE.idle
 
 
 def test_many_threads_share_it_without_getting_more():
-    allowance, taken = LookAllowance(AllowanceRule(saved=100.0)), []
+    allowance, taken = LookAllowance(AllowanceRule(saved=100.0), places=40), []
     threads = [threading.Thread(target=lambda: taken.append(spent(allowance, 7))) for _ in range(40)]
     for thread in threads:
         thread.start()

@@ -125,18 +125,28 @@ def by_place(recognition):
 # ---- a busy server
 
 
-def test_while_frames_wait_faces_are_named_one_after_the_other_the_best_first(recogniser, people):
-    allowance = LookAllowance(AllowanceRule(busy=0.5, saved=1.0, reserve=0.0))
+def test_where_looks_are_few_faces_are_named_one_after_the_other_the_best_first(recogniser, people):
+    allowance = LookAllowance(AllowanceRule(idle=0.5, saved=1.0, reserve=0.0))
     film = Film(recogniser, allowance=allowance)
     crowd = (at(replace(ADA, side=40), 60), at(BOB, 300))
     said = []
-    for _ in range(5):
+    for i in range(5):
         said.append(film.show(*crowd))
-        allowance.frame(waited_ns=SECOND, max_age_ns=SECOND)
+        allowance.frame(waited_ns=0, at_ns=i)
     assert [looks(each) for each in said] == [1, 0, 1, 0, 0]
     assert [names(each) for each in said] == [["Bob", None]] * 2 + [["Bob", "Ada"]] * 3
     assert said[0].recognised[1].answer == Undecided(UndecidedReason.MORE_FRAMES_NEEDED)
     assert {tuple(tracks(each)) for each in said} == {("s-1", "s-2")}
+    film.session.close()
+
+
+def test_while_another_camera_s_faces_are_looked_at_one_face_is_looked_at_in_a_frame(recogniser, people):
+    allowance = LookAllowance(places=1)
+    film = Film(recogniser, allowance=allowance)
+    crowd = (at(replace(ADA, side=40), 60), at(BOB, 300))
+    with allowance.taken(2, 0):
+        assert names(film.show(*crowd)) == ["Bob", None]
+    assert names(film.show(*crowd)) == ["Bob", "Ada"]
     film.session.close()
 
 

@@ -42,6 +42,26 @@ def frame(sequence, data=b"jpeg"):
     return recognition_pb2.StreamRecognizeRequest(frame=recognition_pb2.CameraFrame(sequence=sequence, image=image))
 
 
+class ToldAllowance(LookAllowance):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.drops, self.waited_ns, self.spent_ns = 0, [], []
+
+    def frame(self, *, waited_ns, at_ns):
+        super().frame(waited_ns=waited_ns, at_ns=at_ns)
+        self.waited_ns.append(waited_ns)
+
+    def worked(self, spent_ns):
+        super().worked(spent_ns)
+        self.spent_ns.append(spent_ns)
+
+    def drop(self):
+        super().drop()
+        self.drops += 1
+
+
 class ScriptedSession:
     """A session whose frames are looked at by a function of the test."""
 
@@ -74,6 +94,7 @@ class Camera:
         decoder=None,
     ):
         self.sent, self.draining = asyncio.Queue(), asyncio.Event()
+        self.allowance = ToldAllowance()
         self.answers, self.advice = [], []
         self.metrics = Metrics.registered()
         self.session = ScriptedSession(recognise or self.see_nobody)
@@ -86,7 +107,7 @@ class Camera:
                 open_packets=lambda: PacketPictures(lambda codec: decoder, max_bytes=1000, clock=time.monotonic_ns),
                 permits=Permits(permits, time.monotonic_ns) if isinstance(permits, int) else permits,
                 flow=flow or Flow(FlowRule(threads=2, admitted=3, credits=3)),
-                allowance=LookAllowance(),
+                allowance=self.allowance,
                 draining=self.draining,
             ),
         )
@@ -164,6 +185,7 @@ async def test_while_one_frame_is_worked_on_only_the_newest_waits():
     assert {a.dropped.reason for a in camera.answers if a.WhichOneof("message") == "dropped"} == {
         recognition_pb2.DROP_REASON_SUPERSEDED
     }
+    assert camera.allowance.drops == 2
 
 
 async def test_two_frames_are_worked_on_at_once_and_answered_in_their_order():
@@ -220,6 +242,21 @@ async def test_a_frame_that_waited_too_long_is_dropped():
     camera = Camera(clock=lambda: next(times))
     await camera.run(config(), frame(1))
     assert camera.answers[1].dropped.reason == recognition_pb2.DROP_REASON_TOO_OLD
+    assert camera.allowance.drops == 1
+
+
+async def test_looks_are_allowed_by_how_long_a_frame_waited_for_its_turn_and_was_worked_on():
+    permits = Permits(1, time.monotonic_ns)
+    camera = Camera(permits=permits)
+    async with permits.held("another"):
+        running = asyncio.create_task(camera.run(config(), frame(1)))
+        await until(lambda: camera.stream._last_sequence == 1)
+        await asyncio.sleep(0.05)
+        assert camera.allowance.waited_ns == []
+    await running
+    assert camera.allowance.waited_ns[0] >= 0.05e9
+    assert camera.allowance.spent_ns == [sum(NOBODY.spent_ns.values())]
+    assert camera.allowance.drops == 0
 
 
 @pytest.mark.parametrize("repeated", [5, 4, 0])
