@@ -40,6 +40,7 @@ def measure(size: Size) -> Measured:
             Figure("live: never answered, or twice", loaded.unaccounted(), "frames", Bar.AT_MOST, 0),
             Figure("live: p50 from due to answered", float(np.percentile(ages, 50)), "ms"),
             Figure("live: p99 from due to answered", float(np.percentile(ages, 99)), "ms", Bar.AT_MOST, 250),
+            Figure("live: faces decided", 100 * loaded.decided(), "%"),
             Figure("live: the server's use", (after.cpu_s - before.cpu_s) / loaded.seconds, "cores"),
             Figure("live: the cameras' own share", loaded.own_cores(), "cores"),
         ],

@@ -58,7 +58,8 @@ def _varint(number: int) -> bytes:
 
 
 class Answer(NamedTuple):
-    """What became of one frame: result, dropped or error; the drop's reason; who was named; how many faces; where."""
+    """What became of one frame: result, dropped or error; the drop's reason; who was named; how many faces; where; how
+    many of them the server said nothing of yet."""
 
     kind: str
     at_s: float
@@ -66,6 +67,7 @@ class Answer(NamedTuple):
     names: tuple[str, ...] = ()
     faces: int = 0
     boxes: tuple[tuple[float, float, float, float], ...] = ()
+    undecided: int = 0
 
 
 @dataclass(slots=True)
@@ -219,6 +221,7 @@ class Camera:
             tuple(face.match.display_name for face in faces if face.HasField("match")),
             len(faces),
             tuple(map(_corners, faces)) if self.keeps_boxes else (),
+            sum(face.HasField("undecided") for face in faces),
         )
 
 
@@ -263,6 +266,13 @@ class Loaded:
     def unaccounted(self) -> int:
         """Frames that were never answered, or more than once."""
         return sum(camera.unanswered() + camera.twice for camera in self.cameras)
+
+    def decided(self, *, warm_up_s: float = 0.0) -> float:
+        """Share of the faces of results, without those of the first seconds, that were named or known to be strangers."""
+        since_s = self.began_s + warm_up_s
+        results = [a for c in self.cameras for a in c.answers.values() if a.kind == "result" and a.at_s >= since_s]
+        faces = sum(result.faces for result in results)
+        return 1 - sum(result.undecided for result in results) / faces if faces else 1.0
 
     def own_cores(self) -> float:
         """Cores that the cameras themselves kept busy."""

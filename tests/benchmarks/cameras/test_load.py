@@ -8,7 +8,7 @@ import time
 import pytest
 from facestream.v1 import image_pb2, recognition_pb2
 
-from clients.fake.script import Drop, Say, matching, stranger
+from clients.fake.script import Drop, Say, matching, stranger, unsure
 from clients.fake.server import served
 from tests.benchmarks.cameras.load import Answer, Camera, Loaded, Played, fields, frame_message, image_field, play
 from tests.benchmarks.cameras.overload import jain
@@ -37,6 +37,13 @@ def test_a_camera_plays_its_frames_in_turn_and_books_one_answer_for_each():
     assert loaded.kinds() == {"result": 5}
     assert (loaded.sent(), loaded.unaccounted()) == (5, 0)
     assert {(answer.names, answer.faces) for answer in played.answers.values()} == {(("Ada",), 2)}
+
+
+def test_faces_of_whom_nothing_is_said_yet_are_not_decided():
+    seen = {1: (matching("Ada"), stranger()), 2: (), 3: (matching("Ada"), unsure())}
+    with served(lambda frame: Say(seen[frame.sequence])) as server:
+        loaded = play(server.target, [Camera("door", fields([b"a"]), frames=3, in_flight=1)], 30)
+    assert loaded.decided() == 3 / 4
 
 
 def test_drops_are_booked_with_their_reason():

@@ -52,6 +52,7 @@ class _Round:
         dropped: frames.
         generator: cores that the cameras kept busy.
         faces: in a frame.
+        decided: share of the faces that were named or known to be strangers.
     """
 
     rate: float
@@ -61,6 +62,7 @@ class _Round:
     dropped: int
     generator: float
     faces: float
+    decided: float
 
 
 def measure(size: Size) -> Measured:
@@ -112,6 +114,7 @@ def measure(size: Size) -> Measured:
         Figure(f"throughput: with {' '.join(_WORKERS)}, over OpenCV's loop", several_served / opencv, "x"),
         *_over_face_recognition(served, rates["face_recognition"]),
         *(Figure(f"throughput: faces in a frame, {name}", mean(seen[name]), "faces") for name in seen if seen[name]),
+        Figure("throughput: faces decided", 100 * mean(each.decided for each in rounds), "%"),
         Figure("throughput: embeddings for a frame", needed, "crops"),
         Figure("throughput: crops in a batch", mean(each.batch for each in rounds), "crops"),
         Figure("throughput: frames dropped", sum(each.dropped for each in rounds), "frames"),
@@ -147,6 +150,7 @@ def _round(server: MeasuredServer, images: list[bytes], seconds: float) -> _Roun
         dropped=loaded.kinds()["dropped"],
         generator=loaded.own_cores(),
         faces=_faces(loaded.cameras) / loaded.kinds()["result"],
+        decided=loaded.decided(warm_up_s=_WARM_UP_S),
     )
 
 
