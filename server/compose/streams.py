@@ -26,9 +26,8 @@ _SAME_FAR, _OTHER_FAR = 1e-4, 1e-2
 def stream_share(parts: Parts) -> StreamShare:
     """What all streams share. One frame more than there are threads is let in, so that no thread waits for the next."""
     settings, threads = parts.settings, frame_threads(parts.settings)
-    allowance = LookAllowance(places=max(1, threads // 2))
     observer = track_observer(settings, parts.sightings)
-    sessions = Sessions(parts.recogniser, _session_rule(parts), allowance, observer, parts.frames)
+    sessions = Sessions(parts.recogniser, _session_rule(parts), observer, parts.frames)
     start_decoder = decoders(
         DecoderLimits(min(settings.max_video_pixels, settings.max_image_pixels), settings.max_packet_s)
     )
@@ -44,7 +43,7 @@ def stream_share(parts: Parts) -> StreamShare:
         open_packets=lambda: PacketPictures(start_decoder, max_bytes=settings.max_image_bytes, clock=time.monotonic_ns),
         permits=Permits(threads + 1, time.monotonic_ns),
         flow=Flow(FlowRule(threads=threads, admitted=threads + 1, credits=settings.frames_at_once + 1)),
-        allowance=allowance,
+        allowance=LookAllowance(places=max(1, threads // 2)),
         draining=parts.streams.draining,
     )
 

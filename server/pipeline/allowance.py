@@ -7,7 +7,10 @@ faces are found and followed in every frame, and some of them are named a few fr
 Looks give way by degrees, because a rule that knows only busy and idle flips between the two. What counts is how long
 cameras wait for their turn as a multiple of the work on a frame: in a queue this ratio depends only on how much of the
 time somebody works, not on how fast. The age of frames says nothing, since a camera that sends many always has a fresh
-one. That frames are dropped says more: cameras that heed the advice wait on a busy server as well, but lose none.
+one.
+
+Of a busy server drops say more, since cameras that heed the advice wait there as well, but lose no frame. Each camera pays
+for its own: one that floods the server has fewer looks, and those beside it have theirs.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+_LEARNING = 0.2
+"""How far means follow the last frame."""
+
 
 @dataclass(frozen=True, slots=True)
 class AllowanceRule:
@@ -26,10 +32,10 @@ class AllowanceRule:
     Attributes:
         idle: looks for each frame while none waits; more than anybody asks for over some time.
         busy: looks for each frame while frames wait as long as `late` says, or longer.
-        dropping: looks for each frame while as many are dropped as `lost` says, or more.
+        dropping: looks for each frame of a camera of whose frames a busy server drops as many as `lost` says, or more.
         late: waiting over work, of frames on a busy server.
-        lost: share of the frames that is dropped, of a server that has too much to do.
-        memory_s: waiting and drops are averages over about so long, seconds.
+        lost: share of a camera's frames.
+        memory_s: waiting is an average over about so long, seconds.
         rest_s: after so long without a frame everything is as in the beginning, seconds.
         saved: looks that may be saved up, so that a crowd that comes in is looked at at once.
         reserve: of those, kept for faces of whom nothing is known yet.
@@ -37,7 +43,7 @@ class AllowanceRule:
 
     idle: float = 4.0
     busy: float = 0.75
-    dropping: float = 0.25
+    dropping: float = 0.5
     late: float = 0.5
     lost: float = 0.1
     memory_s: float = 0.25
@@ -56,53 +62,48 @@ class LookAllowance:
     """
 
     def __init__(self, rule: AllowanceRule = AllowanceRule(), *, places: int = 1) -> None:
-        self._rule = rule
+        self.rule = rule
         self._places = places
         self._left = rule.saved
         self._waited_ns = 0.0
         self._worked_ns = 0.0
-        self._drops = 0
-        self._dropped = 0.0
         self._last_ns: int | None = None
         self._lock = threading.Lock()
 
-    def frame(self, *, waited_ns: int, at_ns: int) -> None:
-        """A frame is let in.
+    def camera(self) -> CameraAllowance:
+        """The part of a camera that comes."""
+        return CameraAllowance(self)
 
-        Args:
-            waited_ns: how long its camera waited for that.
-            at_ns: now, monotonic.
-        """
+    def frame(self, *, waited_ns: int, at_ns: int) -> None:
+        """A frame is let in; as `CameraAllowance.frame`."""
+        rule = self.rule
         with self._lock:
-            self._follow(waited_ns, at_ns)
-            self._left = min(self._rule.saved, self._left + self._looks_for_a_frame())
+            gap_s = (at_ns - self._last_ns) / 1e9 if self._last_ns is not None else 0.0
+            self._last_ns = at_ns
+            self._waited_ns += (1 - math.exp(-gap_s / rule.memory_s)) * (waited_ns - self._waited_ns)
+            more = rule.busy + self.free * (rule.idle - rule.busy) if gap_s < rule.rest_s else rule.saved
+            self._left = min(rule.saved, self._left + more)
 
     def worked(self, spent_ns: int) -> None:
         """A frame was worked on for so long."""
         with self._lock:
-            self._worked_ns = self._worked_ns + 0.1 * (spent_ns - self._worked_ns) if self._worked_ns else spent_ns
+            self._worked_ns += _LEARNING * (spent_ns - self._worked_ns) if self._worked_ns else spent_ns
 
-    def drop(self) -> None:
-        """A frame is left out because there is no time for it."""
-        with self._lock:
-            self._drops += 1
+    @property
+    def free(self) -> float:
+        """How far from busy the server is: 0 while frames wait as long as `late` says, 1 while none waits."""
+        if not self._worked_ns:
+            return 1.0
+        return max(0.0, 1 - self._waited_ns / (self.rule.late * self._worked_ns))
 
     @property
     def spares(self) -> bool:
         """Whether a look that can wait could be had now."""
-        return self._left >= self._rule.reserve + 1
+        return self._left >= self.rule.reserve + 1
 
     @contextmanager
     def taken(self, urgent: int, patient: int) -> Iterator[tuple[int, int]]:
-        """Takes looks at a frame's faces; they are had until the block ends.
-
-        Args:
-            urgent: faces of whom nothing can be said before.
-            patient: others.
-
-        Yields:
-            How many of each may be looked at: one in all where several are wanted and all places are taken.
-        """
+        """Takes looks at a frame's faces; as `CameraAllowance.taken`."""
         with self._lock:
             placed = urgent + patient > 1 and self._places > 0
             self._places -= placed
@@ -116,27 +117,72 @@ class LookAllowance:
             with self._lock:
                 self._places += placed
 
-    def _follow(self, waited_ns: int, at_ns: int) -> None:
-        """Brings the averages up to now."""
-        gap_s = (at_ns - self._last_ns) / 1e9 if self._last_ns is not None else 0.0
-        self._last_ns = at_ns
-        new = 1 - math.exp(-gap_s / self._rule.memory_s)
-        self._waited_ns += new * (waited_ns - self._waited_ns)
-        self._dropped += new * (self._drops / (self._drops + 1) - self._dropped)
-        self._drops = 0
-        if gap_s >= self._rule.rest_s:
-            self._left = self._rule.saved
-
-    def _looks_for_a_frame(self) -> float:
-        rule = self._rule
-        kept = max(0.0, 1 - self._dropped / rule.lost)
-        least = rule.dropping + kept * (rule.busy - rule.dropping)
-        free = max(0.0, 1 - self._waited_ns / (rule.late * self._worked_ns)) if self._worked_ns else 1.0
-        return least + free * (rule.idle - least)
-
     def _take(self, urgent: int, patient: int) -> tuple[int, int]:
         first = min(urgent, int(self._left))
         self._left -= first
-        second = min(patient, int(max(0.0, self._left - self._rule.reserve)))
+        second = min(patient, int(max(0.0, self._left - self.rule.reserve)))
         self._left -= second
         return first, second
+
+
+class CameraAllowance:
+    """One camera's part: what all have, and less while a busy server drops its frames. Safe to call from many threads.
+
+    Args:
+        shared: what all cameras have.
+    """
+
+    def __init__(self, shared: LookAllowance) -> None:
+        self._shared = shared
+        self._left = shared.rule.saved
+        self._drops = 0
+        self._dropped = 0.0
+        self._lock = threading.Lock()
+
+    def frame(self, *, waited_ns: int, at_ns: int) -> None:
+        """A frame of this camera is let in.
+
+        Args:
+            waited_ns: how long the camera waited for that.
+            at_ns: now, monotonic.
+        """
+        self._shared.frame(waited_ns=waited_ns, at_ns=at_ns)
+        rule = self._shared.rule
+        with self._lock:
+            self._dropped += _LEARNING * (self._drops / (self._drops + 1) - self._dropped)
+            self._drops = 0
+            kept = max(self._shared.free, 1 - self._dropped / rule.lost)
+            more = rule.dropping + kept * (rule.idle - rule.dropping)
+            self._left = min(1 + kept * (rule.saved - 1), self._left + more)
+
+    def worked(self, spent_ns: int) -> None:
+        """A frame was worked on for so long."""
+        self._shared.worked(spent_ns)
+
+    def drop(self) -> None:
+        """A frame of this camera is left out because there is no time for it."""
+        with self._lock:
+            self._drops += 1
+
+    @property
+    def spares(self) -> bool:
+        """Whether a look that can wait could be had now."""
+        return self._left >= 1 and self._shared.spares
+
+    @contextmanager
+    def taken(self, urgent: int, patient: int) -> Iterator[tuple[int, int]]:
+        """Takes looks at a frame's faces; they are had until the block ends.
+
+        Args:
+            urgent: faces of whom nothing can be said before.
+            patient: others.
+
+        Yields:
+            How many of each may be looked at: one in all where several are wanted and all places are taken.
+        """
+        own = int(self._left)
+        first = min(urgent, own)
+        with self._shared.taken(first, min(patient, own - first)) as looks:
+            with self._lock:
+                self._left -= sum(looks)
+            yield looks

@@ -15,7 +15,7 @@ from server.errors import UnavailableError
 from server.identity.follow import Claim, Sight, claims_of, joined, settle
 from server.identity.track import Track, TrackRule
 from server.identity.verdict import one_each
-from server.pipeline.allowance import LookAllowance
+from server.pipeline.allowance import CameraAllowance
 from server.pipeline.camera_clock import CameraClock
 from server.pipeline.followed import Followed, TrackObserver, report_of
 from server.pipeline.naming import name_faces
@@ -99,7 +99,7 @@ class CameraSession:
     Args:
         recogniser: models, gallery and rules.
         rule: how frames are worked on.
-        allowance: of close looks, shared by all cameras.
+        allowance: of close looks.
         observer: is told of tracks.
         name: whose frames these are.
     """
@@ -108,7 +108,7 @@ class CameraSession:
         self,
         recogniser: Recogniser,
         rule: SessionRule,
-        allowance: LookAllowance,
+        allowance: CameraAllowance,
         observer: TrackObserver,
         name: CameraName,
     ) -> None:

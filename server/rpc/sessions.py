@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from server.domain import EncodedImage
-from server.pipeline.allowance import LookAllowance
+from server.pipeline.allowance import CameraAllowance
 from server.pipeline.followed import TrackObserver
 from server.pipeline.recognise import Recogniser, Recognition
 from server.pipeline.session import CameraName, CameraSession, SessionRule, Ticket
@@ -83,20 +83,18 @@ class Sessions:
     Attributes:
         recogniser: models, gallery and rules.
         rule: how frames are worked on; None follows nobody.
-        allowance: of close looks.
         observer: is told of tracks.
         executor: runs the work.
     """
 
     recogniser: Recogniser
     rule: SessionRule | None
-    allowance: LookAllowance
     observer: TrackObserver
     executor: Executor
 
-    def open(self, camera: CameraName) -> FrameSession:
-        """A session for a camera's stream."""
+    def open(self, camera: CameraName, allowance: CameraAllowance) -> FrameSession:
+        """A session for a camera's stream, with its allowance of close looks."""
         if self.rule is None:
             return SingleFrames(self.recogniser, camera, self.executor)
-        session = CameraSession(self.recogniser, self.rule, self.allowance, self.observer, camera)
+        session = CameraSession(self.recogniser, self.rule, allowance, self.observer, camera)
         return FollowingSession(session, self.executor)

@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.domain import EncodedImage, GalleryName
 from server.errors import FacestreamError, InvalidInputError, UnavailableError
-from server.pipeline.allowance import LookAllowance
+from server.pipeline.allowance import CameraAllowance, LookAllowance
 from server.pipeline.flow import Advice, Flow
 from server.pipeline.packets import PacketPictures, Pictured
 from server.pipeline.recognise import Recognition
@@ -76,12 +76,12 @@ class StreamShare:
         permits: one for each frame or still image that is in work, in equal shares for the cameras; still images
             together count as one.
         flow: what cameras are advised.
-        allowance: of close looks at faces, which frames that need not wait make larger.
+        allowance: of close looks at faces, of which each camera has its part.
         draining: set when the server is about to stop.
     """
 
     limits: StreamLimits
-    open_session: Callable[[CameraName], FrameSession]
+    open_session: Callable[[CameraName, CameraAllowance], FrameSession]
     open_packets: Callable[[], PacketPictures[Any]]
     permits: Permits
     flow: Flow
@@ -96,6 +96,7 @@ class _Opened:
     name: CameraName
     max_age_ns: int
     session: FrameSession
+    allowance: CameraAllowance
     packets: PacketPictures[_Frame]
 
 
@@ -215,7 +216,9 @@ class CameraStream:
             wire.far_from(config.target_far, self.share.limits.target_far),
         )
         max_age_ns = wire.age_ns_from(config, self.share.limits.max_frame_age_ns)
-        return _Opened(name, max_age_ns, self.share.open_session(name), self.share.open_packets())
+        allowance = self.share.allowance.camera()
+        session = self.share.open_session(name, allowance)
+        return _Opened(name, max_age_ns, session, allowance, self.share.open_packets())
 
     def _ready(self, opened: _Opened) -> Response:
         name = opened.name
@@ -302,7 +305,7 @@ class CameraStream:
             superseded = slot.offer(replace(frame, image=image), at_ns=arrived_ns)
             self._wake.set()
             if superseded is not None:
-                self.share.allowance.drop()
+                opened.allowance.drop()
                 await self.outbox.dropped(superseded.sequence, superseded.captured_at, DropReason.SUPERSEDED)
                 await self._slow_down(opened, image)
 
@@ -351,7 +354,7 @@ class CameraStream:
                 self._newest_answered = answered
                 now_ns = self.clock.monotonic_ns()
                 queue_ns = now_ns - waiting.arrived_at_ns
-                self.share.allowance.frame(waited_ns=waited_ns, at_ns=now_ns)
+                opened.allowance.frame(waited_ns=waited_ns, at_ns=now_ns)
                 captured_ns = waiting.frame.captured_at.ToNanoseconds()
                 ticket = opened.session.ticket(captured_ns, waiting.arrived_at_ns, self.clock.wall_ns())
                 try:
@@ -361,20 +364,20 @@ class CameraStream:
                     raise
         # nothing is said while others wait for the permit: a camera that reads nothing would hold it for ever
         if expired is not None:
-            self.share.allowance.drop()
+            opened.allowance.drop()
             await self.outbox.dropped(expired.sequence, expired.captured_at, DropReason.TOO_OLD)
         if waiting is None:
             return
         try:
             if before is not None:
                 await before.wait()
-            await self._answer(waiting, recognition, queue_ns)
+            await self._answer(opened, waiting, recognition, queue_ns)
             await self._advise(opened)
         finally:
             answered.set()
 
     async def _answer(
-        self, waiting: Waiting[_Frame], recognition: Recognition | FacestreamError, queue_ns: int
+        self, opened: _Opened, waiting: Waiting[_Frame], recognition: Recognition | FacestreamError, queue_ns: int
     ) -> None:
         frame = waiting.frame
         if isinstance(recognition, FacestreamError):
@@ -383,7 +386,7 @@ class CameraStream:
         total_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
         spent_ns = sum(recognition.spent_ns.values())
         self.share.flow.cost(spent_ns / 1e9)
-        self.share.allowance.worked(spent_ns)
+        opened.allowance.worked(spent_ns)
         await self.outbox.result(frame.sequence, frame.captured_at, recognition, queue_ns=queue_ns, total_ns=total_ns)
 
     async def _outcome(self, opened: _Opened, ticket: Ticket, image: EncodedImage) -> Recognition | FacestreamError:

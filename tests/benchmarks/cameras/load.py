@@ -268,7 +268,7 @@ class Loaded:
         return sum(camera.unanswered() + camera.twice for camera in self.cameras)
 
     def decided(self, *, warm_up_s: float = 0.0) -> float:
-        """Share of the faces of results, without those of the first seconds, that were named or known to be strangers."""
+        """Share of the faces, without those of the first seconds, that were named or known to be strangers."""
         since_s = self.began_s + warm_up_s
         results = [a for c in self.cameras for a in c.answers.values() if a.kind == "result" and a.at_s >= since_s]
         faces = sum(result.faces for result in results)

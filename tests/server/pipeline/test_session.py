@@ -61,8 +61,10 @@ class Film:
 
     def __init__(self, recogniser, rule=RULE, observer=None, allowance=None):
         self.observer = observer or Diary()
-        allowance = allowance or LookAllowance(AllowanceRule(saved=1e9))
-        self.session = CameraSession(recogniser, rule, allowance, self.observer, CameraName("door", "s", GALLERY, FAR))
+        self.allowance = (allowance or LookAllowance(AllowanceRule(saved=1e9))).camera()
+        self.session = CameraSession(
+            recogniser, rule, self.allowance, self.observer, CameraName("door", "s", GALLERY, FAR)
+        )
         self.at_s = 0.0
 
     def ticket(self, at_s):
@@ -132,7 +134,7 @@ def test_where_looks_are_few_faces_are_named_one_after_the_other_the_best_first(
     said = []
     for i in range(5):
         said.append(film.show(*crowd))
-        allowance.frame(waited_ns=0, at_ns=i)
+        film.allowance.frame(waited_ns=0, at_ns=i)
     assert [looks(each) for each in said] == [1, 0, 1, 0, 0]
     assert [names(each) for each in said] == [["Bob", None]] * 2 + [["Bob", "Ada"]] * 3
     assert said[0].recognised[1].answer == Undecided(UndecidedReason.MORE_FRAMES_NEEDED)

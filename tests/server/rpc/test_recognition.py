@@ -45,15 +45,14 @@ def streams(books):
 @pytest.fixture(params=[True, False], ids=["followed", "single frames"])
 def share(request, loaded, galleries, executor, streams):
     rule = SessionRule(TrackRule(same_person=0.5, other_person=1.0), DetectionPace()) if request.param else None
-    allowance = LookAllowance()
-    sessions = Sessions(recogniser_of(loaded, galleries), rule, allowance, NobodyWatches(), executor)
+    sessions = Sessions(recogniser_of(loaded, galleries), rule, NobodyWatches(), executor)
     return StreamShare(
         limits=LIMITS,
         open_session=sessions.open,
         open_packets=lambda: PacketPictures(lambda codec: FakeDecoder(), max_bytes=2**20, clock=time.monotonic_ns),
         permits=Permits(3, time.monotonic_ns),
         flow=Flow(FlowRule(threads=2, admitted=3, credits=3)),
-        allowance=allowance,
+        allowance=LookAllowance(),
         draining=streams.draining,
     )
 
