@@ -9,8 +9,8 @@ cameras wait for their turn as a multiple of the work on a frame: in a queue thi
 time somebody works, not on how fast. The age of frames says nothing, since a camera that sends many always has a fresh
 one.
 
-Of a busy server drops say more, since cameras that heed the advice wait there as well, but lose no frame. Each camera pays
-for its own: one that floods the server has fewer looks, and those beside it have theirs.
+Of a busy server drops say more, since cameras that heed the advice wait there as well, but lose no frame. Each camera
+pays for its own: one that floods the server has fewer looks, and those beside it have theirs.
 """
 
 from __future__ import annotations
