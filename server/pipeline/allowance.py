@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 _LEARNING = 0.2
-"""How far means follow the last frame."""
+"""How far the share of a camera's frames that is dropped follows the last ones, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class AllowanceRule:
     Attributes:
         idle: looks for each frame while none waits; more than anybody asks for over some time.
         busy: looks for each frame while frames wait as long as `late` says, or longer.
-        dropping: looks for each frame of a camera of whose frames a busy server drops as many as `lost` says, or more.
-        late: waiting over work, of frames on a busy server.
-        lost: share of a camera's frames.
+        dropping: looks for each frame of a camera that loses as many to a busy server as `lost` says, or more.
+        late: ratio of waiting to work of frames on a busy server.
+        lost: share of a camera's frames that is dropped, of which it has as few looks as `dropping` says, 0..1.
         memory_s: waiting is an average over about so long, seconds.
         rest_s: after so long without a frame everything is as in the beginning, seconds.
         saved: looks that may be saved up, so that a crowd that comes in is looked at at once.
@@ -65,8 +65,8 @@ class LookAllowance:
         self.rule = rule
         self._places = places
         self._left = rule.saved
-        self._waited_ns = 0.0
-        self._worked_ns = 0.0
+        self._waited_s = 0.0
+        self._free = 1.0
         self._last_ns: int | None = None
         self._lock = threading.Lock()
 
@@ -74,27 +74,21 @@ class LookAllowance:
         """The part of a camera that comes."""
         return CameraAllowance(self)
 
-    def frame(self, *, waited_ns: int, at_ns: int) -> None:
+    def frame(self, *, waited_ns: int, work_s: float, at_ns: int) -> None:
         """A frame is let in; as `CameraAllowance.frame`."""
         rule = self.rule
         with self._lock:
             gap_s = (at_ns - self._last_ns) / 1e9 if self._last_ns is not None else 0.0
             self._last_ns = at_ns
-            self._waited_ns += (1 - math.exp(-gap_s / rule.memory_s)) * (waited_ns - self._waited_ns)
-            more = rule.busy + self.free * (rule.idle - rule.busy) if gap_s < rule.rest_s else rule.saved
+            self._waited_s += (1 - math.exp(-gap_s / rule.memory_s)) * (waited_ns / 1e9 - self._waited_s)
+            self._free = max(0.0, 1 - self._waited_s / (rule.late * work_s)) if work_s else 1.0
+            more = rule.busy + self._free * (rule.idle - rule.busy) if gap_s < rule.rest_s else rule.saved
             self._left = min(rule.saved, self._left + more)
-
-    def worked(self, spent_ns: int) -> None:
-        """A frame was worked on for so long."""
-        with self._lock:
-            self._worked_ns += _LEARNING * (spent_ns - self._worked_ns) if self._worked_ns else spent_ns
 
     @property
     def free(self) -> float:
         """How far from busy the server is: 0 while frames wait as long as `late` says, 1 while none waits."""
-        if not self._worked_ns:
-            return 1.0
-        return max(0.0, 1 - self._waited_ns / (self.rule.late * self._worked_ns))
+        return self._free
 
     @property
     def spares(self) -> bool:
@@ -139,14 +133,15 @@ class CameraAllowance:
         self._dropped = 0.0
         self._lock = threading.Lock()
 
-    def frame(self, *, waited_ns: int, at_ns: int) -> None:
+    def frame(self, *, waited_ns: int, work_s: float, at_ns: int) -> None:
         """A frame of this camera is let in.
 
         Args:
             waited_ns: how long the camera waited for that.
+            work_s: how long frames are worked on, seconds; 0 when that is not known yet.
             at_ns: now, monotonic.
         """
-        self._shared.frame(waited_ns=waited_ns, at_ns=at_ns)
+        self._shared.frame(waited_ns=waited_ns, work_s=work_s, at_ns=at_ns)
         rule = self._shared.rule
         with self._lock:
             self._dropped += _LEARNING * (self._drops / (self._drops + 1) - self._dropped)
@@ -154,10 +149,6 @@ class CameraAllowance:
             kept = max(self._shared.free, 1 - self._dropped / rule.lost)
             more = rule.dropping + kept * (rule.idle - rule.dropping)
             self._left = min(1 + kept * (rule.saved - 1), self._left + more)
-
-    def worked(self, spent_ns: int) -> None:
-        """A frame was worked on for so long."""
-        self._shared.worked(spent_ns)
 
     def drop(self) -> None:
         """A frame of this camera is left out because there is no time for it."""
@@ -180,9 +171,12 @@ class CameraAllowance:
         Yields:
             How many of each may be looked at: one in all where several are wanted and all places are taken.
         """
-        own = int(self._left)
-        first = min(urgent, own)
-        with self._shared.taken(first, min(patient, own - first)) as looks:
+        with self._lock:
+            own = int(self._left)
+            first = min(urgent, own)
+            second = min(patient, own - first)
+            self._left -= first + second
+        with self._shared.taken(first, second) as looks:
             with self._lock:
-                self._left -= sum(looks)
+                self._left += first + second - sum(looks)
             yield looks

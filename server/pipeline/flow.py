@@ -130,6 +130,11 @@ class Flow:
         """A frame came from a camera, whatever becomes of it."""
         self._offered[session].count(at_ns)
 
+    @property
+    def work_s(self) -> float:
+        """How long a frame occupies a thread, a mean over the last ones, seconds; 0 before the first."""
+        return self._cost_s
+
     def cost(self, spent_s: float) -> None:
         """A frame occupied a thread for so long."""
         self._cost_s = spent_s if self._cost_s == 0 else 0.95 * self._cost_s + 0.05 * spent_s

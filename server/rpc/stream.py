@@ -354,7 +354,7 @@ class CameraStream:
                 self._newest_answered = answered
                 now_ns = self.clock.monotonic_ns()
                 queue_ns = now_ns - waiting.arrived_at_ns
-                opened.allowance.frame(waited_ns=waited_ns, at_ns=now_ns)
+                opened.allowance.frame(waited_ns=waited_ns, work_s=self.share.flow.work_s, at_ns=now_ns)
                 captured_ns = waiting.frame.captured_at.ToNanoseconds()
                 ticket = opened.session.ticket(captured_ns, waiting.arrived_at_ns, self.clock.wall_ns())
                 try:
@@ -371,22 +371,20 @@ class CameraStream:
         try:
             if before is not None:
                 await before.wait()
-            await self._answer(opened, waiting, recognition, queue_ns)
+            await self._answer(waiting, recognition, queue_ns)
             await self._advise(opened)
         finally:
             answered.set()
 
     async def _answer(
-        self, opened: _Opened, waiting: Waiting[_Frame], recognition: Recognition | FacestreamError, queue_ns: int
+        self, waiting: Waiting[_Frame], recognition: Recognition | FacestreamError, queue_ns: int
     ) -> None:
         frame = waiting.frame
         if isinstance(recognition, FacestreamError):
             await self.outbox.error(frame.sequence, frame.captured_at, recognition)
             return
         total_ns = self.clock.monotonic_ns() - waiting.arrived_at_ns
-        spent_ns = sum(recognition.spent_ns.values())
-        self.share.flow.cost(spent_ns / 1e9)
-        opened.allowance.worked(spent_ns)
+        self.share.flow.cost(sum(recognition.spent_ns.values()) / 1e9)
         await self.outbox.result(frame.sequence, frame.captured_at, recognition, queue_ns=queue_ns, total_ns=total_ns)
 
     async def _outcome(self, opened: _Opened, ticket: Ticket, image: EncodedImage) -> Recognition | FacestreamError:

@@ -58,8 +58,10 @@ def _varint(number: int) -> bytes:
 
 
 class Answer(NamedTuple):
-    """What became of one frame: result, dropped or error; the drop's reason; who was named; how many faces; where; how
-    many of them the server said nothing of yet."""
+    """What became of one frame.
+
+    Result, dropped or error; the drop's reason; who was named; how many faces; where; of how many nothing was said.
+    """
 
     kind: str
     at_s: float

@@ -71,6 +71,16 @@ def test_all_cameras_together_have_at_most_one_frame_more_unanswered_than_are_le
     assert each == 3 or (each + 1) * cameras > admitted + 1  # and no fewer than that
 
 
+def test_the_work_on_a_frame_is_a_mean_that_follows_the_last_ones():
+    flow = Flow(FlowRule(threads=2, admitted=3, credits=3))
+    assert flow.work_s == 0
+    flow.cost(0.1)
+    assert flow.work_s == pytest.approx(0.1)
+    for _ in range(100):
+        flow.cost(0.3)
+    assert flow.work_s == pytest.approx(0.3, rel=0.01)
+
+
 def test_a_camera_that_sends_next_to_nothing_takes_no_credits_from_the_others():
     flow, now = flow_of({"busy": 10, "asleep": 0.1}, cost_s=0.01)
     assert flow.advise("busy", now) == FREE

@@ -134,7 +134,7 @@ def test_where_looks_are_few_faces_are_named_one_after_the_other_the_best_first(
     said = []
     for i in range(5):
         said.append(film.show(*crowd))
-        film.allowance.frame(waited_ns=0, at_ns=i)
+        film.allowance.frame(waited_ns=0, work_s=0.0, at_ns=i)
     assert [looks(each) for each in said] == [1, 0, 1, 0, 0]
     assert [names(each) for each in said] == [["Bob", None]] * 2 + [["Bob", "Ada"]] * 3
     assert said[0].recognised[1].answer == Undecided(UndecidedReason.MORE_FRAMES_NEEDED)

@@ -20,7 +20,6 @@ from tests.painted import PaintedFace, image, somebody
 from tests.server.pipeline.parts import FAR, GALLERY, enroller_of, photo, recogniser_of, request
 
 SECOND = 10**9
-ALLOWANCE = LookAllowance().camera()
 CAMERA = CameraName("door", "s", GALLERY, FAR)
 RULE = SessionRule(TrackRule(same_person=0.5, other_person=1.0), DetectionPace())
 ADA = PaintedFace(somebody(1))
@@ -56,13 +55,17 @@ def named(recognition):
 
 
 def test_a_rule_opens_sessions_that_follow_and_no_rule_sessions_that_do_not(recogniser, executor):
-    assert isinstance(Sessions(recogniser, RULE, NobodyWatches(), executor).open(CAMERA, ALLOWANCE), FollowingSession)
-    assert isinstance(Sessions(recogniser, None, NobodyWatches(), executor).open(CAMERA, ALLOWANCE), SingleFrames)
+    assert isinstance(
+        Sessions(recogniser, RULE, NobodyWatches(), executor).open(CAMERA, LookAllowance().camera()), FollowingSession
+    )
+    assert isinstance(
+        Sessions(recogniser, None, NobodyWatches(), executor).open(CAMERA, LookAllowance().camera()), SingleFrames
+    )
 
 
 @pytest.mark.parametrize("rule", [RULE, None], ids=["followed", "single frames"])
 async def test_either_way_people_are_named_and_a_bad_frame_is_its_own_error(recogniser, executor, rule):
-    session = Sessions(recogniser, rule, NobodyWatches(), executor).open(CAMERA, ALLOWANCE)
+    session = Sessions(recogniser, rule, NobodyWatches(), executor).open(CAMERA, LookAllowance().camera())
     for number, frame in enumerate([image(ADA), JUNK, image(ADA)]):
         ticket = ticket_at(session, number)
         if frame is JUNK:
@@ -76,7 +79,7 @@ async def test_either_way_people_are_named_and_a_bad_frame_is_its_own_error(reco
 async def test_only_who_is_followed_has_a_track_and_single_frames_embed_every_face(recogniser, executor):
     said = {}
     for rule in (RULE, None):
-        session = Sessions(recogniser, rule, NobodyWatches(), executor).open(CAMERA, ALLOWANCE)
+        session = Sessions(recogniser, rule, NobodyWatches(), executor).open(CAMERA, LookAllowance().camera())
         said[rule] = [await session.look(ticket_at(session, number), image(ADA)) for number in range(3)]
         session.close()
     assert [face.track for each in said[RULE] for face in each.recognised] == ["s-1"] * 3
@@ -87,14 +90,16 @@ async def test_only_who_is_followed_has_a_track_and_single_frames_embed_every_fa
 
 async def test_two_sessions_follow_their_own_faces(recogniser, executor):
     sessions = Sessions(recogniser, RULE, NobodyWatches(), executor)
-    door, hall = (sessions.open(CameraName(name, name, GALLERY, FAR), ALLOWANCE) for name in ("door", "hall"))
+    door, hall = (
+        sessions.open(CameraName(name, name, GALLERY, FAR), LookAllowance().camera()) for name in ("door", "hall")
+    )
     both = await asyncio.gather(*(each.look(ticket_at(each, 0), image(ADA)) for each in (door, hall)))
     assert [each.recognised[0].track for each in both] == ["door-1", "hall-1"]
 
 
 async def test_a_frame_that_is_cancelled_before_its_work_began_holds_nobody_up(recogniser):
     with ThreadPoolExecutor(1) as pool:
-        session = Sessions(recogniser, RULE, NobodyWatches(), pool).open(CAMERA, ALLOWANCE)
+        session = Sessions(recogniser, RULE, NobodyWatches(), pool).open(CAMERA, LookAllowance().camera())
         gate = threading.Event()
         pool.submit(gate.wait)
         first = asyncio.create_task(session.look(ticket_at(session, 0), image(ADA)))
@@ -111,7 +116,7 @@ async def test_a_frame_that_is_cancelled_before_its_work_began_holds_nobody_up(r
 async def test_closing_returns_at_once_and_ends_the_tracks_behind_the_frames_in_work(recogniser):
     diary = Diary()
     with ThreadPoolExecutor(1) as pool:
-        session = Sessions(recogniser, RULE, diary, pool).open(CAMERA, ALLOWANCE)
+        session = Sessions(recogniser, RULE, diary, pool).open(CAMERA, LookAllowance().camera())
         gate = threading.Event()
         pool.submit(gate.wait)
         working = asyncio.create_task(session.look(ticket_at(session, 0), image(ADA)))
@@ -125,7 +130,7 @@ async def test_closing_returns_at_once_and_ends_the_tracks_behind_the_frames_in_
 
 async def test_a_frame_after_the_end_is_refused(recogniser):
     with ThreadPoolExecutor(1) as pool:
-        session = Sessions(recogniser, RULE, NobodyWatches(), pool).open(CAMERA, ALLOWANCE)
+        session = Sessions(recogniser, RULE, NobodyWatches(), pool).open(CAMERA, LookAllowance().camera())
         session.close()
         with pytest.raises(UnavailableError) as refused:
             await session.look(ticket_at(session, 0), image(ADA))

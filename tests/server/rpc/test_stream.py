@@ -47,15 +47,12 @@ class ToldAllowance(CameraAllowance):
 
     def __init__(self, shared):
         super().__init__(shared)
-        self.drops, self.waited_ns, self.spent_ns = 0, [], []
+        self.drops, self.waited_ns, self.work_s = 0, [], []
 
-    def frame(self, *, waited_ns, at_ns):
-        super().frame(waited_ns=waited_ns, at_ns=at_ns)
+    def frame(self, *, waited_ns, work_s, at_ns):
+        super().frame(waited_ns=waited_ns, work_s=work_s, at_ns=at_ns)
         self.waited_ns.append(waited_ns)
-
-    def worked(self, spent_ns):
-        super().worked(spent_ns)
-        self.spent_ns.append(spent_ns)
+        self.work_s.append(work_s)
 
     def drop(self):
         super().drop()
@@ -254,16 +251,17 @@ async def test_a_frame_that_waited_too_long_is_dropped():
     assert camera.allowances.told.drops == 1
 
 
-async def test_looks_are_allowed_by_how_long_a_frame_waited_for_its_turn_and_was_worked_on():
+async def test_looks_are_allowed_by_how_long_a_frame_waits_for_its_turn_and_frames_are_worked_on():
     permits = Permits(1, time.monotonic_ns)
     camera = Camera(permits=permits)
+    camera.stream.share.flow.cost(0.25)
     async with permits.held("another"):
         running = asyncio.create_task(camera.run(config(), frame(1)))
         await until(lambda: camera.stream._last_sequence == 1)
         await asyncio.sleep(0.05)
     await running
     assert camera.allowances.told.waited_ns[0] >= 0.05e9
-    assert camera.allowances.told.spent_ns == [sum(NOBODY.spent_ns.values())]
+    assert camera.allowances.told.work_s == [0.25]
     assert camera.allowances.told.drops == 0
 
 
