@@ -15,9 +15,15 @@ from server.models.folders import folder_named, installed
 from server.models.report import Output, Row, Talk, print_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from server.inference.engines.builder import EngineBuilder
+    from server.inference.engines.manager import Engine
+    from server.models.engines import Order
 
 FAILURE = 1
+BUILT, KEPT = "built", "kept"
+SUCCESSES = frozenset({BUILT, KEPT})
 
 app = typer.Typer(
     help="Engines for NVIDIA GPUs: built from model folders, sealed, kept in a cache.",
@@ -36,6 +42,8 @@ class EnginePrecision(Enum):
     F16 = "f16"
     INT8 = "int8"
 
+
+DEFAULT_PRECISIONS = (EnginePrecision.F32, EnginePrecision.F16)
 
 EnginesDir = Annotated[
     Path,
@@ -95,29 +103,30 @@ def build(  # noqa: PLR0913 - an option each
     store = EngineStore(engines_dir)
     architecture = target or own_architecture()
     workload = workload_for(detect_side=detect_side, max_batch=max_batch)
-    precisions = precision or [EnginePrecision.F32, EnginePrecision.F16]
-    rows: list[Row] = []
-    failed = False
+    crops = {EnginePrecision.INT8: calibration}
+    orders = [
+        Order(Precision(one.value), architecture, workload, crops.get(one), parity_crops)
+        for one in precision or DEFAULT_PRECISIONS
+    ]
     with Talk() as talk:
-        for name in names or installed(models_dir):
-            for one in precisions:
-                try:
-                    crops = calibration if one is EnginePrecision.INT8 else None
-                    order = Order(Precision(one.value), architecture, workload, crops, parity_crops)
-                    folder = folder_named(models_dir, name)
-                    engine, finding = build_engine(folder, order, builder, store, progress=talk.step)
-                except FacestreamError as error:
-                    failed = True
-                    rows.append(_built(name, one, error.reason, error.message))
-                else:
-                    rows.append(_built(name, one, "built" if engine.built else "kept", finding, engine.name))
+
+        def build_one(name: str, order: Order) -> tuple[Engine, str]:
+            return build_engine(folder_named(models_dir, name), order, builder, store, progress=talk.step)
+
+        rows = [_row(name, order, build_one) for name in names or installed(models_dir) for order in orders]
     print_rows(rows, output)
-    if failed:
+    if any(row["result"] not in SUCCESSES for row in rows):
         raise typer.Exit(FAILURE)
 
 
-def _built(name: str, precision: EnginePrecision, result: str, notes: str, engine: str = "") -> Row:
-    return {"model": name, "precision": precision.value, "result": result, "engine": engine, "notes": notes}
+def _row(name: str, order: Order, build_one: Callable[[str, Order], tuple[Engine, str]]) -> Row:
+    """What became of one order: the reason of its failure is its result."""
+    of_what = {"model": name, "precision": order.precision.value}
+    try:
+        engine, finding = build_one(name, order)
+    except FacestreamError as error:
+        return of_what | {"result": error.reason, "engine": "", "notes": error.message}
+    return of_what | {"result": BUILT if engine.built else KEPT, "engine": engine.name, "notes": finding}
 
 
 @app.command("list")

@@ -1,121 +1,41 @@
-"""The one thread that owns a device, and the batches on their way through it."""
+"""The one thread that owns a device."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TypeAlias, TypeVar
-
-import numpy as np
 
 from server.domain import Image
 from server.errors import InferenceError
 from server.inference.backend import Tensor
 from server.inference.cuts import Batch, Cuts
 from server.inference.engines.profiles import ShapeProfile
-from server.inference.gpu.device import Device, DeviceError, LoadedEngine, OpenDevice, Trouble
+from server.inference.gpu.device import Device, DeviceError, OpenDevice
+from server.inference.gpu.failures import lost, not_loaded
+from server.inference.gpu.flights import Call, Flights, Tensors
 from server.inference.gpu.frames import ResidentFrames
+from server.inference.gpu.network import Network
 from server.inference.gpu.preprocess import GpuPreprocessor
-from server.inference.gpu.slot import Slot
 
 _log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-Tensors: TypeAlias = tuple[Tensor, ...]
 
-SLOTS = 2
-"""Batches of one network on their way at once: one is copied while the other is computed."""
-
-
-class Network:
-    """An engine on the device; only the worker's thread uses it.
-
-    Attributes:
-        limit: rows in one batch at most; halved whenever the device runs out of memory.
-    """
-
-    def __init__(
-        self,
-        device: Device,
-        plan: bytes,
-        profiles: tuple[ShapeProfile, ...],
-        preprocessor: GpuPreprocessor | None = None,
-    ) -> None:
-        """Loads the engine.
-
-        Args:
-            device: open in this thread.
-            plan: of the engine.
-            profiles: that it was built for.
-            preprocessor: makes batches on the device; None where they are made on the CPU.
-
-        Raises:
-            DeviceError: the device refuses it.
-        """
-        self.profiles = profiles
-        self.limit = max(profile.max_batch for profile in profiles)
-        self.engine: LoadedEngine = device.load(plan)
-        self.slots = [Slot(device, self.engine, profiles, preprocessor) for _ in range(SLOTS)]
-        self.idle = deque(self.slots)
-        self.open = True
-
-    def longest(self, size: tuple[int, ...]) -> int:
-        """Rows of this size (3, H, W) that one batch may have; 0 when no profile takes it."""
-        fitting = [one.max_batch for one in self.profiles if one.takes((1, *size))]
-        return min(self.limit, max(fitting, default=0))
-
-    def close(self) -> None:
-        """Gives all memory back."""
-        self.open = False
-        for slot in self.slots:
-            slot.close()
-        self.engine.free()
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    """One caller's batch, cut into what the device takes at once.
-
-    Attributes:
-        waiting: (first, last + 1) rows that are not on their way yet, in order.
-        answers: outputs of the pieces that are back, by first row.
-    """
-
-    network: Network
-    batch: Batch
-    future: Future[Tensors] = field(default_factory=Future)
-    waiting: deque[tuple[int, int]] = field(default_factory=deque)
-    answers: dict[int, Tensors] = field(default_factory=dict)
-    rows_back: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class _Flight:
-    """A piece on its way."""
-
-    call: _Call
-    piece: tuple[int, int]
-    slot: Slot
-
-
-_Job: TypeAlias = "_Call | Callable[[], None] | None"
+_Job: TypeAlias = "Call | Callable[[], None] | None"
 
 
 class GpuWorker:
     """Owns a device from one thread, because CUDA contexts break across threads.
 
-    Batches are put on their way as they come, on one of `SLOTS` streams of their network, so that a batch is copied
+    Batches are put on their way as they come, on one of the streams of their network, so that a batch is copied
     while the one before it is computed. Answers are put together in the order of the caller's rows.
 
-    - Out of memory: everything on its way is brought home, caches are emptied, and the batch goes again in halves, as
-      later ones of that network do.
-    - Lost device: every call that waits and every later one fails with DEVICE_LOST.
+    `Flights` says what happens when the device runs out of memory or is lost.
 
     Args:
         open_device: opens the device; called in the worker's thread.
@@ -126,8 +46,7 @@ class GpuWorker:
 
     def __init__(self, open_device: OpenDevice) -> None:
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
-        self._flights: deque[_Flight] = deque()
-        self._lost: str | None = None
+        self._flights = Flights(self._spare)
         self._closing = threading.Lock()
         self._closed = False
         self._frames: ResidentFrames | None = None
@@ -145,7 +64,7 @@ class GpuWorker:
     @property
     def lost(self) -> bool:
         """Whether the device is lost."""
-        return self._lost is not None
+        return self._flights.lost is not None
 
     @property
     def makes_batches(self) -> bool:
@@ -169,7 +88,7 @@ class GpuWorker:
             try:
                 return self._preprocessor.made(cuts)
             except DeviceError as error:
-                self._note(error)
+                self._flights.note(error)
                 raise InferenceError("BACKEND_FAILED", f"the GPU makes no batch: {error.message}") from error
 
         return self.do(made)
@@ -201,7 +120,7 @@ class GpuWorker:
         Raises:
             InferenceError: BACKEND_FAILED, DEVICE_OUT_OF_MEMORY, DEVICE_LOST, BACKEND_CLOSED.
         """
-        call = _Call(network, batch)
+        call = Call(network, batch)
         self._hand_over(call)
         return call.future.result()
 
@@ -223,23 +142,23 @@ class GpuWorker:
 
         def job() -> None:
             try:
-                self._land_all()
+                self._flights.land_all()
                 done.set_result(work(self._device))
             except DeviceError as error:
-                self._note(error)
-                done.set_exception(_not_loaded(error))
+                self._flights.note(error)
+                done.set_exception(not_loaded(error))
             except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
                 done.set_exception(error)
 
         self._hand_over(job)
         return done.result()
 
-    def _hand_over(self, job: _Call | Callable[[], None]) -> None:
+    def _hand_over(self, job: Call | Callable[[], None]) -> None:
         with self._closing:
             if self._closed:
                 raise InferenceError("BACKEND_CLOSED", "the GPU was closed and takes no more batches")
-            if self._lost is not None:
-                raise _lost(self._lost)
+            if self._flights.lost is not None:
+                raise lost(self._flights.lost)
             self._jobs.put(job)
 
     def _work(self, open_device: OpenDevice, opened: Future[Device]) -> None:
@@ -263,12 +182,12 @@ class GpuWorker:
             return
         opened.set_result(self._device)
         while (job := self._next()) is not None:
-            if isinstance(job, _Call):
-                self._begin(job)
+            if isinstance(job, Call):
+                self._flights.begin(job)
             else:
                 job()
-        self._land_all()
-        if self._lost is None and self._frames is not None:
+        self._flights.land_all()
+        if not self.lost and self._frames is not None:
             with suppress(DeviceError):
                 self._frames.close()
 
@@ -291,182 +210,10 @@ class GpuWorker:
             try:
                 return self._jobs.get_nowait()
             except Empty:
-                self._land()
+                self._flights.land()
         return self._jobs.get()
 
-    def _begin(self, call: _Call) -> None:
-        if self._lost is not None:
-            call.future.set_exception(_lost(self._lost))
-            return
-        if not call.network.open:
-            call.future.set_exception(
-                InferenceError("BACKEND_CLOSED", "the network was closed and takes no more batches")
-            )
-            return
-        call.waiting.append((0, len(call.batch)))
-        try:
-            self._go_on(call)
-        except BaseException as error:  # noqa: BLE001 - a bug must reach its caller, not end the thread
-            _fail(call, error)
-
-    def _go_on(self, call: _Call) -> None:
-        """Puts the rows of a call that wait on their way, in pieces that the device takes."""
-        while call.waiting and not call.future.done():
-            if self._lost is not None:  # places of what was on its way are not given back then
-                _fail(call, _lost(self._lost))
-                return
-            if not call.network.idle:
-                self._land()
-                continue
-            longest = call.network.longest(call.batch.shape[1:])
-            piece = first, end = _cut(call.waiting, longest)
-            slot = call.network.idle.popleft()
-            try:
-                slot.start(call.batch[first:end], _bucket(end - first, longest))
-            except DeviceError as error:
-                call.network.idle.append(slot)
-                self._failed(call, piece, error)
-            except BaseException as error:  # noqa: BLE001 - a bug must reach its caller, not end the thread
-                call.network.idle.append(slot)
-                call.future.set_exception(error)
-            else:
-                self._flights.append(_Flight(call, piece, slot))
-
-    def _land(self) -> None:
-        """Brings the oldest piece home."""
-        flight = self._flights.popleft()
-        call = flight.call
-        try:
-            answer = flight.slot.land()
-        except DeviceError as error:
-            call.network.idle.append(flight.slot)
-            self._failed(call, flight.piece, error)
-            return
-        except BaseException as error:  # noqa: BLE001 - as in `_go_on`
-            call.network.idle.append(flight.slot)
-            _fail(call, error)
-            return
-        call.network.idle.append(flight.slot)
-        call.answers[flight.piece[0]] = answer
-        call.rows_back += flight.piece[1] - flight.piece[0]
-        if call.rows_back == len(call.batch) and not call.future.done():
-            _answer(call)
-
-    def _land_all(self) -> None:
-        while self._flights:
-            self._land()
-
-    def _failed(self, call: _Call, piece: tuple[int, int], error: DeviceError) -> None:
-        self._note(error)
-        first, end = piece
-        if call.future.done():
-            return
-        match error.trouble:
-            case Trouble.OUT_OF_MEMORY if end - first > 1:
-                self._halve(call, piece, error)
-            case _:
-                call.future.set_exception(_failure(error))
-
-    def _halve(self, call: _Call, piece: tuple[int, int], error: DeviceError) -> None:
-        first, end = piece
-        half = _power_below(end - first)
-        call.network.limit = min(call.network.limit, half)
-        _log.warning(
-            "GPU out of memory; batches are halved",
-            extra={"rows": end - first, "limit": call.network.limit, "error": error.message},
-        )
-        call.waiting.appendleft(piece)
-        self._land_all()
-        if self._lost is None:
-            try:
-                self._shrink(call.network)
-            except DeviceError as trouble:
-                self._note(trouble)
-                _fail(call, _failure(trouble))
-        self._go_on(call)
-
-    def _shrink(self, network: Network) -> None:
-        """Gives back the memory of a network with nothing on its way, and of pictures."""
-        for slot in network.slots:
-            slot.shrink()
+    def _spare(self) -> None:
+        """Gives back the memory of pictures."""
         if self._frames is not None:
             self._frames.shrink()
-
-    def _note(self, error: DeviceError) -> None:
-        """Once the device is lost, everything that waits is told."""
-        if error.trouble is not Trouble.LOST or self._lost is not None:
-            return
-        with self._closing:
-            self._lost = error.message
-        _log.error("GPU lost", extra={"error": error.message})
-        for flight in self._flights:
-            _fail(flight.call, _lost(error.message))
-        self._flights.clear()
-
-
-def _answer(call: _Call) -> None:
-    """Puts the pieces together, which takes memory of the host that may not be there."""
-    parts = [call.answers[first] for first in sorted(call.answers)]
-    try:
-        whole = parts[0] if len(parts) == 1 else _joined(parts)
-    except BaseException as error:  # noqa: BLE001 - as in `_go_on`
-        _fail(call, error)
-    else:
-        call.future.set_result(whole)
-
-
-def _fail(call: _Call, error: BaseException) -> None:
-    """Tells a caller, unless it has its answer."""
-    if not call.future.done():
-        call.future.set_exception(error)
-
-
-def _failure(error: DeviceError) -> InferenceError:
-    match error.trouble:
-        case Trouble.LOST:
-            return _lost(error.message)
-        case Trouble.OUT_OF_MEMORY:
-            return _out_of_memory(error)
-        case Trouble.FAILED:
-            return InferenceError("BACKEND_FAILED", f"the GPU failed: {error.message}")
-
-
-def _cut(waiting: deque[tuple[int, int]], longest: int) -> tuple[int, int]:
-    """Takes the next rows, at most `longest`."""
-    first, end = waiting.popleft()
-    if end - first > longest:
-        waiting.appendleft((first + longest, end))
-        end = first + longest
-    return first, end
-
-
-def _bucket(rows: int, longest: int) -> int:
-    """The next power of two, so that few shapes are ever seen."""
-    return min(longest, 1 << (rows - 1).bit_length())
-
-
-def _power_below(rows: int) -> int:
-    """The largest power of two below `rows`, which is at least 2."""
-    return 1 << ((rows - 1).bit_length() - 1)
-
-
-def _joined(parts: list[Tensors]) -> Tensors:
-    return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
-
-
-def _lost(message: str) -> InferenceError:
-    return InferenceError(
-        "DEVICE_LOST",
-        f"the GPU is lost: {message}. Look at `nvidia-smi` and the system's log, then restart the server",
-    )
-
-
-def _out_of_memory(error: DeviceError) -> InferenceError:
-    return InferenceError(
-        "DEVICE_OUT_OF_MEMORY",
-        f"the GPU has no memory for a single picture: {error.message}. Free memory on it, or lower --detect-side",
-    )
-
-
-def _not_loaded(error: DeviceError) -> InferenceError:
-    return InferenceError("ENGINE_NOT_LOADED", f"the GPU did not take the engine: {error.message}")
