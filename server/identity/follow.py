@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from server.domain import Faces, Look
-from server.identity.track import LookReason, Track, TrackRule, look_reason, pairs_of, resembling, start, trusted
+from server.identity.track import (
+    LookReason,
+    Track,
+    TrackRule,
+    likeness_wanted,
+    look_reason,
+    pairs_of,
+    resembling,
+    start,
+)
 
 _ESTRANGED = 2
 """Close looks in a row that must not resemble a template before the face counts as another person's."""
@@ -36,11 +44,13 @@ class Sight:
         faces: N faces in pixels of the whole picture.
         scores: N qualities, 0..1, as judged before a close look.
         at_ns: when the frame was captured.
+        shot_ns: since when nothing was cut: when the first frame of this one's shot was captured.
     """
 
     faces: Faces
     scores: tuple[float, ...]
     at_ns: int
+    shot_ns: int
 
 
 def claims_of(
@@ -57,7 +67,8 @@ def claims_of(
     claims = [Claim(None, certain=False, reason=LookReason.NEW)] * len(sight.faces)
     for pair in pairs_of(tracks, sight.faces, sight.at_ns):
         track = tracks[pair.track]
-        if trusted(track, pair, partial(is_like, pair.track, pair.face), sight.at_ns, rule):
+        wanted = likeness_wanted(track, pair, sight.at_ns, sight.shot_ns, rule)
+        if wanted is not None and is_like(pair.track, pair.face, wanted):
             reason = look_reason(track, sight.scores[pair.face], sight.at_ns, rule)
             claims[pair.face] = Claim(pair.track, certain=True, reason=reason)
         else:

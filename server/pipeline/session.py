@@ -25,6 +25,7 @@ from server.pipeline.turns import Turns
 from server.vision.decode import Picture, decode_for
 from server.vision.likeness import Glance, glances_of
 from server.vision.quality import at_a_glance, remembering
+from server.vision.shot import Shot, shot_after
 
 _EVERY_PIXEL = 2**31
 
@@ -124,6 +125,7 @@ class CameraSession:
         self._closed = False
         self._followed: dict[int, Followed] = {}
         self._visible: tuple[int, ...] = ()
+        self._shot: Shot | None = None
         self._next_number = 1
         self._whole_next = False
         self._groups_revision = observer.groups_revision
@@ -212,7 +214,9 @@ class CameraSession:
         seen = glances_of(picture.pixels, found)
         faces = found.scaled(picture.reduction)
         qualities = at_a_glance(faces, self._recogniser.vision.quality)
-        sight = Sight(faces, tuple(quality.score for quality in qualities), ticket.at_ns)
+        self._shot = shot_after(self._shot, picture.pixels, ticket.at_ns)
+        scores = tuple(quality.score for quality in qualities)
+        sight = Sight(faces, scores, ticket.at_ns, self._shot.since_ns)
         return _Frame(picture, sight, seen, qualities, ticket, times)
 
     def _follow(self, frame: _Frame) -> Mapping[str, int]:

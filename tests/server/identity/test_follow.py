@@ -25,10 +25,10 @@ def box(x, side=60):
     return [x, 100, x + side, 100 + side]
 
 
-def sight(*boxes, at_ns=SECOND, score=0.5):
+def sight(*boxes, at_ns=SECOND, shot_ns=0, score=0.5):
     corners = np.asarray(boxes, np.float32).reshape(-1, 4)
     faces = Faces(corners, np.zeros((len(boxes), 5, 2), np.float32), np.ones(len(boxes), np.float32))
-    return Sight(faces, (score,) * len(boxes), at_ns)
+    return Sight(faces, (score,) * len(boxes), at_ns, shot_ns)
 
 
 def track(number, x, embedding=None, *, at_ns=SECOND - SECOND // 25, estranged=0):
@@ -83,11 +83,24 @@ def test_likeness_is_asked_for_the_indices_of_the_pair_only():
     assert sorted(asked) == [(0, 1), (1, 0)]
 
 
-def test_likeness_is_not_asked_for_boxes_that_say_no():
+def test_a_face_that_moved_far_is_certain_only_when_it_looks_very_much_alike():
+    tracks, moved = [track(1, 100, ADA)], sight(box(150))
+    assert claims_of(tracks, moved, lambda t, f, bar: bar <= 0.79, RULE) == (DOUBTFUL,)
+    assert claims_of(tracks, moved, lambda t, f, bar: bar <= 0.8, RULE) == (CERTAIN,)
+
+
+def test_after_a_cut_a_face_at_the_same_place_must_look_very_much_alike():
+    tracks = [track(1, 100, ADA)]
+    assert claims_of(tracks, sight(box(100)), lambda t, f, bar: bar <= 0.79, RULE) == (CERTAIN,)
+    assert claims_of(tracks, sight(box(100), shot_ns=SECOND), lambda t, f, bar: bar <= 0.79, RULE) == (DOUBTFUL,)
+
+
+def test_likeness_is_not_asked_for_a_face_that_was_long_out_of_sight():
     def never(_track, _face, _bar):
         raise AssertionError
 
-    assert claims_of([track(1, 100, ADA)], sight(box(150)), never, RULE) == (DOUBTFUL,)
+    long_ago = track(1, 100, ADA, at_ns=SECOND - round(1.01 * RULE.blind_s * SECOND))
+    assert claims_of([long_ago], sight(box(100)), never, RULE) == (DOUBTFUL,)
 
 
 # ---- looks that are had together

@@ -9,7 +9,7 @@ import pytest
 
 from server.domain import Faces, Look, Match, Unknown, UnknownReason
 from server.identity.associate import Pair
-from server.identity.track import LookReason, TrackRule, look_reason, pairs_of, resembling, start, trusted
+from server.identity.track import LookReason, TrackRule, likeness_wanted, look_reason, pairs_of, resembling, start
 from server.identity.verdict import Verdict
 from tests.server.identity.crowd import unit
 
@@ -100,21 +100,27 @@ def test_a_bad_look_doesn_t_make_the_next_average_one_look_better():
     assert reason_at(track, 0.2, score=0.7) is None
 
 
+STEADY, SURE = RULE.steady_likeness, RULE.sure_likeness
+
+
 @pytest.mark.parametrize(
-    ("overlap", "likeness", "gap_s", "expected"),
+    ("overlap", "gap_s", "shot_s", "wanted"),
     [
-        (0.3, 0.65, RULE.blind_s, True),
-        (0.29, 0.9, 0.04, False),
-        (0.59, 0.64, 0.04, False),
-        (0.6, 0.55, 0.04, True),
-        (0.6, 0.54, 0.04, False),
-        (0.6, 0.64, 0.2, False),
-        (0.9, 0.9, RULE.blind_s + 0.01, False),
-        (0.0, 1.0, 0.0, False),
+        (RULE.min_overlap, 0.04, 0.0, STEADY),
+        (RULE.min_overlap, RULE.steady_s, 0.0, STEADY),
+        (RULE.min_overlap - 0.01, 0.04, 0.0, SURE),
+        (0.0, 0.04, 0.0, SURE),
+        (0.9, RULE.steady_s + 0.01, 0.0, SURE),
+        (0.9, 0.04, 0.04, SURE),
+        (0.9, RULE.blind_s, 0.0, SURE),
+        (0.9, RULE.blind_s + 0.01, 0.0, None),
     ],
 )
-def test_boxes_and_looks_suffice_only_together_and_only_for_a_moment(overlap, likeness, gap_s, expected):
-    assert trusted(start(1, BOX, 0), Pair(0, 0, overlap), lambda bar: likeness >= bar, seconds(gap_s), RULE) is expected
+def test_a_face_where_it_must_be_need_hardly_look_alike_another_very_and_after_a_while_an_embedding_decides(
+    overlap, gap_s, shot_s, wanted
+):
+    pair, track = Pair(0, 0, overlap), start(1, BOX, 0)
+    assert likeness_wanted(track, pair, seconds(gap_s), seconds(shot_s), RULE) == wanted
 
 
 def test_a_track_counts_its_frames_and_knows_when_it_was_last_seen():
