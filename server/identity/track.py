@@ -1,8 +1,8 @@
 """Faces followed from frame to frame of one camera, and when each is worth an embedding. Pure.
 
-A track is continued by boxes alone while the face also looks like itself from frame to frame; where that is in doubt
-(after a cut, at low frame rates, when somebody passes in front), an embedding decides. Times are nanoseconds of the
-camera that never go back, not counts of frames.
+A track is continued without an embedding while its face is where it must be and does not look like another; after a
+cut, a gap or a far move only when it looks very much alike. Where that is in doubt, an embedding decides. Times are
+nanoseconds of the camera that never go back, not counts of frames.
 """
 
 from __future__ import annotations

@@ -54,10 +54,23 @@ def signatures(seen: NDArray[np.uint8]) -> NDArray[np.float32]:
     Returns:
         (N, 784) float32 of norm 1; zeros for a face without contrast.
     """
-    middles = seen[:, _SLACK:-_SLACK, _SLACK:-_SLACK].reshape(len(seen), (_SIDE - 2 * _SLACK) ** 2).astype(np.float32)
-    middles -= middles.mean(axis=1, keepdims=True)
-    norms = np.sqrt(np.einsum("nk,nk->n", middles, middles))[:, None]
-    return np.asarray(np.divide(middles, norms, out=np.zeros_like(middles), where=norms > 1), np.float32)
+    middles = seen[:, _SLACK:-_SLACK, _SLACK:-_SLACK].reshape(len(seen), (_SIDE - 2 * _SLACK) ** 2)
+    return directions(middles)
+
+
+def directions(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Grey levels as directions, whose products are correlations.
+
+    Args:
+        levels: (N, K) uint8.
+
+    Returns:
+        (N, K) float32 of norm 1; zeros for a row without contrast.
+    """
+    centred = levels.astype(np.float32)
+    centred -= centred.mean(axis=1, keepdims=True)
+    norms = np.sqrt(np.einsum("nk,nk->n", centred, centred))[:, None]
+    return np.asarray(np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 1), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.domain import Image
+from server.vision.likeness import directions
 
 _SIZE = (32, 18)
 _SAMPLED = 4
@@ -29,7 +30,7 @@ class Shot:
 
     Attributes:
         outline: (576,) float32, the light and dark of its last picture as a direction; zeros without contrast.
-        since_ns: when its first picture was captured.
+        since_ns: when its first picture was captured, camera's monotonic nanoseconds.
     """
 
     outline: NDArray[np.float32]
@@ -42,7 +43,7 @@ def shot_after(before: Shot | None, image: Image, at_ns: int) -> Shot:
     Args:
         before: of the picture before; None when this is the first.
         image: (H, W, 3) uint8 BGR.
-        at_ns: when it was captured.
+        at_ns: when it was captured, camera's monotonic nanoseconds.
     """
     outline = _outline(image)
     if before is None or float(outline @ before.outline) < _UNBROKEN:
@@ -52,7 +53,6 @@ def shot_after(before: Shot | None, image: Image, at_ns: int) -> Shot:
 
 def _outline(image: Image) -> NDArray[np.float32]:
     sampled = np.ascontiguousarray(image[::_SAMPLED, ::_SAMPLED, 1])
-    levels = cv2.resize(sampled, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
-    levels -= levels.mean()
-    norm = float(np.linalg.norm(levels))
-    return np.asarray(levels / norm if norm > 1 else np.zeros_like(levels), np.float32)
+    levels = cv2.resize(sampled, _SIZE, interpolation=cv2.INTER_AREA)
+    (outline,) = directions(np.asarray(levels, np.uint8).reshape(1, -1))
+    return np.asarray(outline, np.float32)

@@ -11,7 +11,7 @@ from tests.benchmarks.cameras.pictures import CAST, crowd
 
 pytestmark = [pytest.mark.models, pytest.mark.data, pytest.mark.slow, pytest.mark.timeout(300)]
 
-SECONDS = 20
+SECONDS = 60
 
 
 @pytest.fixture(scope="module")

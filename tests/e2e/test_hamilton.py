@@ -52,61 +52,72 @@ def recognise_clip(address, clips, gallery, people, *options):
     return [{"faces": [], **json.loads(line)} for line in lines.splitlines()]  # a dropped frame has none
 
 
-ANSWERED = 0.9
-"""Share of the frames that must have results. How many a machine answers in time is for `make bench-stream` to say:
-this test must hold on a slow one too."""
+PLAYED = {"live": (), "every frame": ("--every-frame",)}
+"""How the clip is played, with the client's options: in real time, as by a camera, of which a busy machine answers a
+part, and at the machine's own pace. How many frames are answered in time is for `make bench-stream` to say."""
 
-PLAYED = ((), (), ("--every-frame",))
-"""How the clip is played, one after another until enough frames have results: in real time, as by a camera, and at
-the pace of a machine that is busy with something else."""
-
-
-def share_of_results(answers):
-    return sum(answer["outcome"] == "result" for answer in answers) / len(answers)
+CASTS = {"cast": (MIRANDA, LACAMOIRE, OBAMA), "elsewhere": (BIDEN,)}
+"""Who is enrolled: those who are in the clip, and somebody who is not."""
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory, real_data):
-    """The clip's answers with its cast enrolled, and with somebody who is not in it: two cameras at a time."""
-    casts = {"cast": (MIRANDA, LACAMOIRE, OBAMA), "elsewhere": (BIDEN,)}
+def played(tmp_path_factory, real_data):
+    """The clip's answers by play and cast; two cameras at a time."""
+    answers = {}
     with ServerProcess(tmp_path_factory.mktemp("data")) as server, ThreadPoolExecutor() as pool:
-        for number, options in enumerate(PLAYED):
+        for play, options in PLAYED.items():
             runs = {
                 cast: pool.submit(
-                    recognise_clip, server.address, real_data / "clips", f"{cast}-{number}", people, *options
+                    recognise_clip, server.address, real_data / "clips",
+                    f"{cast}-{play.replace(' ', '-')}", people, *options,
                 )
-                for cast, people in casts.items()
-            }
-            played = {cast: run.result() for cast, run in runs.items()}
-            if all(share_of_results(answers) >= ANSWERED for answers in played.values()):
-                break
-    return played
+                for cast, people in CASTS.items()
+            }  # fmt: skip
+            answers[play] = {cast: run.result() for cast, run in runs.items()}
+    return answers
 
 
-@pytest.fixture(scope="module")
-def answers(both):
-    return both["cast"]
+@pytest.fixture(scope="module", params=PLAYED)
+def answers(request, played):
+    return played[request.param]["cast"]
 
 
 def named(answer):
     return {face["name"] for face in answer["faces"]} - {None}
 
 
-def test_every_frame_is_answered_once_and_most_with_a_result(answers):
-    assert sorted(answer["sequence"] for answer in answers) == list(range(1, 276))
-    assert {answer["outcome"] for answer in answers} <= {"result", "dropped"}
-    assert share_of_results(answers) >= ANSWERED
-
-
-@pytest.mark.parametrize("shot", SHOTS)
-def test_whoever_is_in_a_shot_is_named_often_enough_and_nobody_else_ever(answers, shot):
+def assert_named(answers, shot):
     frames, bars = SHOTS[shot]
     by_number = {answer["sequence"] - 1: named(answer) for answer in answers if answer["outcome"] == "result"}
     frames = [number for number in frames if number in by_number]
-    assert set().union(*(by_number[number] for number in frames)) <= set(bars)
     for name, bar in bars.items():
         share = sum(name in by_number[number] for number in frames) / len(frames)
         assert share >= bar, f"{name} was named in {share:.1%} of the frames, {bar:.0%} are wanted"
+
+
+def test_every_frame_is_answered_once(answers):
+    assert sorted(answer["sequence"] for answer in answers) == list(range(1, 276))
+    assert {answer["outcome"] for answer in answers} <= {"result", "dropped"}
+
+
+def test_every_frame_has_a_result_when_the_client_waits_for_it(played):
+    assert {answer["outcome"] for answer in played["every frame"]["cast"]} == {"result"}
+
+
+@pytest.mark.parametrize("shot", SHOTS)
+def test_whoever_is_in_a_shot_is_named_often_enough(played, shot):
+    assert_named(played["every frame"]["cast"], shot)
+
+
+@pytest.mark.parametrize("shot", ["the singer", "the audience"])
+def test_whoever_faces_the_camera_is_named_in_real_time_in_the_frames_for_which_there_is_time(played, shot):
+    assert_named(played["live"]["cast"], shot)
+
+
+@pytest.mark.parametrize("shot", SHOTS)
+def test_nobody_is_named_in_a_shot_who_is_not_in_it(answers, shot):
+    frames, bars = SHOTS[shot]
+    assert set().union(*(named(answer) for answer in answers if answer["sequence"] - 1 in frames)) <= set(bars)
 
 
 def test_one_name_is_given_to_one_face_of_a_frame(answers):
@@ -122,11 +133,12 @@ def test_a_match_is_as_near_as_the_answer_says_it_must_be(answers):
 
 def test_strangers_are_seen_and_stay_unknown(answers):
     strangers = [face for answer in answers for face in answer["faces"] if face["answer"] == "unknown"]
-    assert len(strangers) > 100
+    assert len(strangers) > sum(answer["outcome"] == "result" for answer in answers) / 3
     assert {face["reason"] for face in strangers} <= {"too_far", "ambiguous"}
 
 
-def test_somebody_who_is_not_in_the_clip_is_never_named(both):
-    answers = both["elsewhere"]
+@pytest.mark.parametrize("play", PLAYED)
+def test_somebody_who_is_not_in_the_clip_is_never_named(played, play):
+    answers = played[play]["elsewhere"]
     assert len(answers) == 275
     assert set().union(*map(named, answers)) == set()

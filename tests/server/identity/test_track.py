@@ -116,7 +116,7 @@ STEADY, SURE = RULE.steady_likeness, RULE.sure_likeness
         (0.9, RULE.blind_s + 0.01, 0.0, None),
     ],
 )
-def test_a_face_where_it_must_be_need_hardly_look_alike_another_very_and_after_a_while_an_embedding_decides(
+def test_a_face_elsewhere_or_after_a_cut_or_gap_must_look_more_alike_and_after_long_an_embedding_decides(
     overlap, gap_s, shot_s, wanted
 ):
     pair, track = Pair(0, 0, overlap), start(1, BOX, 0)
