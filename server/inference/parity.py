@@ -3,7 +3,8 @@
 A runtime that is faster and a little wrong would cost accuracy in silence. Before one is used it answers the same
 probes as the reference, ONNX Runtime in float32, and what comes out of the two is compared in the terms that matter:
 directions of embeddings, boxes and landmarks of faces. What the probes are is the caller's to say; a gate whose probes
-tell nothing, because the reference finds no face in them or makes the same embedding of all, passes nobody.
+tell nothing, because the reference finds no face in them or makes the same embedding of all, passes nobody. Every shape
+is compared by itself, and the worst is named: a backend may have other kernels for each.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ MOST_SHIFT = 0.01
 
 _UNSURE = 0.02
 """Of faces whose score is so near the threshold, either side may miss one."""
+
+_TIE = 0.01
+"""Of two boxes of a face whose scores are so near, either side may keep the other one."""
 
 _TELLING = 4.0
 """Probes must lie so many times further apart than the gate lets an embedding move."""
@@ -122,13 +126,34 @@ class EmbedderGate:
     def compare(self, wanted: Answers, found: Answers, precision: Precision) -> Verdict:
         """As `Gate.compare`."""
         least = LEAST_COSINE[precision]
-        one, other = (_unit(np.concatenate([outputs[0] for outputs in both])) for both in (wanted, found))
+        ones, others = ([_unit(outputs[0]) for outputs in both] for both in (wanted, found))
+        one = np.concatenate(ones)
         apart = 1 - float(np.median((one @ one.T)[~np.eye(len(one), dtype=bool)]))
         if not apart > _TELLING * (1 - least):
             return Verdict(False, f"the probes' embeddings differ by {apart:.2g} only, too little to tell anything")
-        cosine = float((one * other).sum(axis=1).min())
+        cosines = [float((a * b).sum(axis=1).min()) for a, b in zip(ones, others, strict=True)]
+        worst = int(np.argmin(cosines))  # the first NaN, if there is one
         # Written so that a NaN does not pass.
-        return Verdict(cosine >= least, f"cosine {_floor(cosine)} over {len(one)} faces, at least {least}")
+        return Verdict(
+            cosines[worst] >= least,
+            f"least cosine {_floor(cosines[worst])} {_where(self.probes[worst])}, at least {least}; {len(one)} faces "
+            f"in {_shapes(self.probes)}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far a candidate agrees with the reference on a probe.
+
+    Attributes:
+        sure: how many faces the reference is sure of in each picture.
+        iou: the least of a face that either side is sure of.
+        shift: the furthest that a landmark moved, in faces.
+    """
+
+    sure: tuple[int, ...]
+    iou: float
+    shift: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,40 +164,59 @@ class DetectorGate:
         probes: batches (N, 3, H, W) float32 of pictures with faces.
         read: what the outputs mean.
         min_score: below it a face is none, 0..1.
+        propose: as `read`, with all boxes of a face and not the most confident alone; None when there is one of each.
     """
 
     probes: tuple[Tensor, ...]
     read: ReadFaces
     min_score: float
+    propose: ReadFaces | None = None
 
     def compare(self, wanted: Answers, found: Answers, precision: Precision) -> Verdict:
         """As `Gate.compare`; boxes and landmarks must agree whatever `precision` is."""
         del precision
-        ones, others = self._faces(wanted), self._faces(found)
-        sure = [int(self._sure(faces).sum()) for faces in ones]
-        if not all(sure):
-            return Verdict(False, f"the reference is sure of no face in {sure.count(0)} of {len(sure)} probes")
-        iou, shift = self.agreement(ones, others)
+        agreements = self.agreements(wanted, found)
+        blind = [probe for probe, one in zip(self.probes, agreements, strict=True) if not all(one.sure)]
+        if blind:
+            count = f"{len(blind)} of {len(agreements)} probes"
+            return Verdict(False, f"the reference is sure of no face in {count}, first {_where(blind[0])}")
+        ious, shifts = [one.iou for one in agreements], [one.shift for one in agreements]
+        worst, furthest = int(np.argmin(ious)), int(np.argmax(shifts))  # the first NaN, if there is one
+        # Written so that a NaN does not pass.
         return Verdict(
-            iou >= LEAST_IOU and shift <= MOST_SHIFT,
-            f"IoU {_floor(iou)} over {sum(sure)} faces, at least {LEAST_IOU}; landmarks within {shift:.2g} of a face, "
-            f"at most {MOST_SHIFT}",
+            ious[worst] >= LEAST_IOU and shifts[furthest] <= MOST_SHIFT,
+            f"least IoU {_floor(ious[worst])} {_where(self.probes[worst])}, at least {LEAST_IOU}; landmarks within "
+            f"{shifts[furthest]:.2g} of a face {_where(self.probes[furthest])}, at most {MOST_SHIFT}; "
+            f"{sum(sum(one.sure) for one in agreements)} faces in {_shapes(self.probes)}",
         )
 
-    def agreement(self, ones: Sequence[Faces], others: Sequence[Faces]) -> tuple[float, float]:
-        """The least IoU of a face that either side is sure of, and the furthest that a landmark moved, in faces.
+    def agreements(self, wanted: Answers, found: Answers) -> list[Agreement]:
+        """How far the candidate agrees on each probe.
 
         Args:
-            ones: the reference's faces of each probe.
-            others: the candidate's.
+            wanted: the reference's outputs for the probes.
+            found: the candidate's.
         """
-        pairs = list(zip(ones, others, strict=True))
-        iou = min(min(self._worst_iou(one, other), self._worst_iou(other, one)) for one, other in pairs)
-        return iou, max(_worst_shift(one, other) for one, other in pairs)
+        return [self._agreement(*all_of) for all_of in zip(self.probes, wanted, found, strict=True)]
 
-    def _faces(self, outputs: Answers) -> list[Faces]:
-        sizes = [(batch.shape[3], batch.shape[2]) for batch in self.probes]
-        return [faces for output, size in zip(outputs, sizes, strict=True) for faces in self.read(output, size)]
+    def _agreement(self, probe: Tensor, wanted: Sequence[Tensor], found: Sequence[Tensor]) -> Agreement:
+        size = (probe.shape[3], probe.shape[2])
+        ious: list[float] = []
+        shifts: list[float] = []
+        sure: list[int] = []
+        for (one, ones), (other, others) in zip(self._seen(wanted, size), self._seen(found, size), strict=True):
+            sure.append(int(self._sure(one).sum()))
+            ious += (self._worst_iou(one, others), self._worst_iou(other, ones))
+            shifts.append(_worst_shift(one, others))
+        # NumPy's, since Python's own lose a NaN.
+        return Agreement(tuple(sure), float(np.min(ious)), float(np.max(shifts)))
+
+    def _seen(self, outputs: Sequence[Tensor], size: tuple[int, int]) -> list[tuple[Faces, Faces]]:
+        """Of each picture the faces, and these with what is tied with them."""
+        faces = self.read(outputs, size)
+        if self.propose is None:
+            return [(one, one) for one in faces]
+        return [(one, _tied(one, all_of)) for one, all_of in zip(faces, self.propose(outputs, size), strict=True)]
 
     def _sure(self, faces: Faces) -> NDArray[np.bool_]:
         return np.asarray(faces.scores >= self.min_score + _UNSURE, np.bool_)
@@ -204,6 +248,13 @@ def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray
     return np.asarray(shared / np.maximum(union, _MIN_NORM))
 
 
+def _tied(faces: Faces, proposed: Faces) -> Faces:
+    """Of the proposed faces, those that a little rounding would have put in place of a face that they overlap."""
+    near = proposed.scores[:, None] >= faces.scores[None] - _TIE
+    tied = near & (overlaps(proposed.boxes, faces.boxes) > 0)
+    return proposed.take(np.asarray(tied.any(axis=1), np.bool_))
+
+
 def _worst_shift(wanted: Faces, found: Faces) -> float:
     """The furthest that a landmark moved, as a share of its face's longer side; only faces that both have count."""
     if len(wanted) == 0 or len(found) == 0:
@@ -219,6 +270,18 @@ def _worst_shift(wanted: Faces, found: Faces) -> float:
 def _unit(vectors: Tensor) -> Tensor:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(norms, _MIN_NORM), np.float32)
+
+
+def _where(probe: Tensor) -> str:
+    """The shape of a probe in words, width before height."""
+    length, _, height, width = probe.shape
+    return f"at {width}x{height} " + ("alone" if length == 1 else f"in a batch of {length}")
+
+
+def _shapes(probes: Sequence[Tensor]) -> str:
+    """How many shapes the probes have, in words."""
+    count = len({probe.shape for probe in probes})
+    return f"{count} shape{'s' * (count > 1)}"
 
 
 def _floor(value: float) -> str:

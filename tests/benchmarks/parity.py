@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from server.domain import Faces, Image
+from server.domain import Image
 from server.inference.backend import Tensor
 from server.inference.engines.half import to_half
 from server.inference.engines.quantise import Quantised, embeddings, quantised
@@ -27,7 +28,7 @@ from server.inference.onnx import OnnxBackend
 from server.inference.parity import LEAST_COSINE, DetectorGate, answers
 from server.inference.precision import Precision
 from server.models.probes import Role, embedder_probes, job_of
-from server.pipeline.vision import Detector, largest_first
+from server.pipeline.vision import Detector
 from server.vision.align import align
 from server.vision.detect import DetectionRule
 from server.vision.preprocess import fit, letterbox_for, to_tensor
@@ -118,22 +119,15 @@ def _detector(name: str) -> list[Figure]:
     drawn = job_of(manifest, Role.DETECTOR, detect_side=640, lanes=1).gate
     assert isinstance(drawn, DetectorGate)
     figures = []
-    for what, probes in (("drawn crowd", drawn.probes), (f"{FRAMES} frames", _frames(manifest))):
-        gate = DetectorGate(probes, drawn.read, drawn.min_score)
-        pairs = list(zip(_read_all(gate, reference), _read_all(gate, candidate), strict=True))
-        faces = sum(len(one) for one, _ in pairs)
-        iou, shift = gate.agreement([one for one, _ in pairs], [other for _, other in pairs])
-        title = f"{name} f16, {faces} faces of {what}"
+    for what, probes in (("drawn crowds", drawn.probes), (f"{FRAMES} frames", _frames(manifest))):
+        gate = replace(drawn, probes=probes)
+        agreements = gate.agreements(answers(gate, reference), answers(gate, candidate))
+        iou, shift = min(one.iou for one in agreements), max(one.shift for one in agreements)
+        title = f"{name} f16, {sum(sum(one.sure) for one in agreements)} faces of {what}"
         figures += [Figure(f"{title}: least IoU", iou, ""), Figure(f"{title}: furthest landmark", shift, "faces")]
     reference.close()
     candidate.close()
     return figures
-
-
-def _read_all(gate: DetectorGate, backend: OnnxBackend) -> list[Faces]:
-    sizes = [(batch.shape[3], batch.shape[2]) for batch in gate.probes]
-    outputs = zip(answers(gate, backend), sizes, strict=True)
-    return [largest_first(faces) for output, size in outputs for faces in gate.read(output, size)]
 
 
 def _frames(manifest: Manifest) -> tuple[Tensor, ...]:

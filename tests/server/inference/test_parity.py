@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 import numpy as np
@@ -81,6 +82,16 @@ def test_every_batch_of_probes_counts():
     assert not verdict(EmbedderGate((CROPS, CROPS[:1])), flat, wrong_alone).passed
 
 
+def test_a_finding_names_the_shape_that_was_worst():
+    def wrong_alone(batch):
+        return turned(0.9)(batch) if len(batch) == 1 else turned(0.99)(batch)
+
+    gate = EmbedderGate((CROPS, CROPS[:1], CROPS[:2]))
+    found = verdict(gate, flat, wrong_alone)
+    assert not found.passed
+    assert re.match(r"least cosine 0\.(90000|89999) at 8x8 alone, at least 0\.9999; 9 faces in 3 shapes", found.finding)
+
+
 def test_probes_that_look_alike_to_the_reference_prove_nothing():
     same = np.repeat(CROPS[:1], 6, axis=0)
     found = verdict(EmbedderGate((same,)), flat, flat)
@@ -109,6 +120,7 @@ def test_a_reference_that_fails_is_an_error():
 # ---- detectors
 
 FRAME = np.zeros((1, 3, 64, 96), np.float32)
+UPRIGHT = np.zeros((2, 3, 96, 64), np.float32)
 BOXES = [(10, 10, 50, 60), (60, 20, 80, 44)]
 
 
@@ -118,12 +130,30 @@ def faces(boxes=BOXES, scores=None, shift=0.0):
     return Faces(array, landmarks.astype(np.float32), np.asarray(scores or [0.9] * len(array), np.float32))
 
 
-def compared(wanted, found):
-    """The verdict when reference and candidate find these faces."""
-    known = [wanted, found]
-    gate = DetectorGate((FRAME,), lambda outputs, size: [known[int(outputs[0][0, 0])]], min_score=0.5)
-    numbered = [FakeBackend(lambda batch, i=i: (np.full((1, 1), i, np.float32),)) for i in range(2)]
-    return judge(gate, answers(gate, numbered[0]), numbered[1], EXACT)
+def numbered(number):
+    """A network whose outputs are its number."""
+    return FakeBackend(lambda batch: (np.full((len(batch), 1), number, np.float32),))
+
+
+def compared(wanted, found, *, proposed=None):
+    """The verdict when reference and candidate find these faces, and propose those."""
+
+    def reading(known):
+        return lambda outputs, size: [known[int(outputs[0][0, 0])]]
+
+    propose = None if proposed is None else reading(proposed)
+    gate = DetectorGate((FRAME,), reading([wanted, found]), min_score=0.5, propose=propose)
+    return judge(gate, answers(gate, numbered(0)), numbered(1), EXACT)
+
+
+def compared_in_two_shapes(seen):
+    """The verdict when `seen(network, size, i)` are the faces of picture i: the reference is network 0."""
+    gate = DetectorGate(
+        (FRAME, UPRIGHT),
+        lambda outputs, size: [seen(int(outputs[0][0, 0]), size, i) for i in range(len(outputs[0]))],
+        min_score=0.5,
+    )
+    return judge(gate, answers(gate, numbered(0)), numbered(1), EXACT)
 
 
 def test_a_detector_that_finds_the_same_faces_passes():
@@ -172,6 +202,49 @@ def test_a_picture_in_which_the_reference_is_sure_of_nobody_proves_nothing(nothi
     found = compared(nothing, nothing)
     assert not found.passed
     assert "no face" in found.finding
+
+
+def test_a_shape_without_a_face_does_not_pass_and_is_named():
+    found = compared_in_two_shapes(lambda _network, size, i: faces([]) if size == (64, 96) and i == 1 else faces())
+    assert not found.passed
+    assert found.finding == "the reference is sure of no face in 1 of 2 probes, first at 64x96 in a batch of 2"
+
+
+@pytest.mark.parametrize("wrong", [(96, 64), (64, 96)])
+def test_a_candidate_that_is_wrong_in_one_shape_does_not_pass_and_the_shape_is_named(wrong):
+    taller = faces([(10, 10, 50, 63), BOXES[1]])
+    found = compared_in_two_shapes(lambda network, size, _i: taller if network and size == wrong else faces())
+    assert not found.passed
+    where = "at 96x64 alone" if wrong == (96, 64) else "at 64x96 in a batch of 2"
+    assert f"least IoU 0.94339 {where}, at least 0.95" in found.finding
+
+
+def test_a_landmark_that_moves_in_one_shape_is_named():
+    found = compared_in_two_shapes(lambda network, size, _i: faces(shift=0.3 if network and size[0] == 64 else 0))
+    assert not found.passed
+    assert "least IoU 1.00000 at 96x64 alone" in found.finding
+    assert "landmarks within 0.018 of a face at 64x96 in a batch of 2, at most 0.01" in found.finding
+
+
+OTHER = (10, 10, 50, 63)
+"""A box whose IoU with the first face's is 0.94."""
+
+
+@pytest.mark.parametrize(
+    ("score", "passed"),
+    [
+        pytest.param(0.899, True, id="which of the two is kept is a matter of rounding"),
+        pytest.param(0.88, False, id="the reference prefers its own clearly"),
+    ],
+)
+def test_a_tied_box_that_the_other_side_proposes_as_well_may_be_kept(score, passed):
+    proposed = [faces([*BOXES, OTHER], [0.9, 0.9, score]), faces([*BOXES, OTHER], [0.899, 0.9, 0.9])]
+    assert compared(faces(), faces([OTHER, BOXES[1]]), proposed=proposed).passed is passed
+
+
+def test_a_tied_box_that_the_reference_does_not_propose_is_another_face():
+    proposed = [faces(), faces([*BOXES, OTHER], [0.899, 0.9, 0.9])]
+    assert not compared(faces(), faces([OTHER, BOXES[1]]), proposed=proposed).passed
 
 
 def test_overlaps_are_those_of_counted_pixels():
