@@ -75,8 +75,13 @@ class Status:
         }[self.standing]
 
 
-Prepare: TypeAlias = Callable[[Backend], tuple[Backend, str]]
-"""Opens the wanted backend and holds it to the standby: the backend and what was found, or a FacestreamError."""
+Prepare: TypeAlias = Callable[[threading.Event], tuple[Backend, str]]
+"""Opens the wanted backend and holds it to its reference: the backend and what was found, or a FacestreamError.
+
+It ends early, with any error, when the event is set: then nobody wants the backend any more."""
+
+_QUICK_S = 1.0
+"""For how long nobody need be told why closing takes its time."""
 
 
 class StandbyBackend:
@@ -109,6 +114,7 @@ class StandbyBackend:
         self._changed = threading.Condition()
         self._on_standby = 0
         self._open = True
+        self._unwanted = threading.Event()
         self._status = Status(Standing.PREPARING, wanted, standby.name, "")
         told(self._status)
         self._thread = threading.Thread(target=self._prepare, args=(prepare,), name="prepare", daemon=True)
@@ -143,11 +149,26 @@ class StandbyBackend:
                 raise
         return self._run(batch)
 
+    def call_off(self) -> None:
+        """Whatever is being prepared isn't wanted any more; `close` waits until it has ended."""
+        self._unwanted.set()
+
     def close(self) -> None:
-        """Closes both; a build that is under way ends by itself and is then thrown away."""
+        """Closes both. May be called again.
+
+        What is being prepared is called off first and waited for: a native library that calls back into Python
+        while the interpreter goes down ends the process.
+        """
         with self._changed:
+            if not self._open:
+                return
             self._open = False
             primary, self._primary = self._primary, None
+        self.call_off()
+        self._thread.join(_QUICK_S)
+        if self._thread.is_alive():
+            _log.info("%s is still being prepared, which has to come to an end first", self._status.wanted)
+            self._thread.join()
         self._standby.close()
         if primary is not None:
             primary.close()
@@ -183,15 +204,21 @@ class StandbyBackend:
 
     def _prepare(self, prepare: Prepare) -> None:
         try:
-            primary, finding = prepare(self._standby)
-        except FacestreamError as error:
-            _log.error("%s is refused: %s", self._status.wanted, error.message, extra={"reason": error.reason})
-            self._change(Standing.REFUSED, self._standby.name, error.message)
+            primary, finding = prepare(self._unwanted)
         except Exception as error:  # noqa: BLE001 - a bug in the making of a backend must not end the serving
-            _log.exception("%s cannot be prepared", self._status.wanted)
-            self._change(Standing.REFUSED, self._standby.name, f"{type(error).__name__}: {error}")
+            self._refuse(error)
         else:
             self._go_live(primary, finding)
+
+    def _refuse(self, error: Exception) -> None:
+        if self._unwanted.is_set():
+            _log.info("%s was called off", self._status.wanted)
+        elif isinstance(error, FacestreamError):
+            _log.error("%s is refused: %s", self._status.wanted, error.message, extra={"reason": error.reason})
+            self._change(Standing.REFUSED, self._standby.name, error.message)
+        else:
+            _log.error("%s cannot be prepared", self._status.wanted, exc_info=error)
+            self._change(Standing.REFUSED, self._standby.name, f"{type(error).__name__}: {error}")
 
     def _go_live(self, primary: Backend, finding: str) -> None:
         with self._changed:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FAILURE = 1
 BUILT, KEPT = "built", "kept"
 SUCCESSES = frozenset({BUILT, KEPT})
+NOT_OURS = frozenset({"refused", "foreign"})
+"""States that `verify` finds fault with."""
 
 app = typer.Typer(
     help="Engines for NVIDIA GPUs: built from model folders, sealed, kept in a cache.",
@@ -92,7 +94,7 @@ def build(  # noqa: PLR0913 - an option each
 
     Example: facestream-models engine build sface --precision f16
     """
-    from server.inference.engines.builder import TensorRtBuilder
+    from server.inference.engines.builder import Progress, TensorRtBuilder
     from server.inference.engines.library import find_library
     from server.inference.engines.profiles import workload_for
     from server.inference.engines.store import EngineStore
@@ -111,7 +113,7 @@ def build(  # noqa: PLR0913 - an option each
     with Talk() as talk:
 
         def build_one(name: str, order: Order) -> tuple[Engine, str]:
-            return build_engine(folder_named(models_dir, name), order, builder, store, progress=talk.step)
+            return build_engine(folder_named(models_dir, name), order, builder, store, progress=Progress(talk.step))
 
         rows = [_row(name, order, build_one) for name in names or installed(models_dir) for order in orders]
     print_rows(rows, output)
@@ -131,7 +133,7 @@ def _row(name: str, order: Order, build_one: Callable[[str, Order], tuple[Engine
 
 @app.command("list")
 def list_all(engines_dir: EnginesDir = DEFAULT_DIR, output: OutputOption = Output.TABLE) -> None:
-    """Lists the engines that are there.
+    """Lists the engines that are there, and what else has the name of one.
 
     Example: facestream-models engine list
     """
@@ -146,7 +148,7 @@ def verify(engines_dir: EnginesDir = DEFAULT_DIR, output: OutputOption = Output.
     """
     rows = _rows(engines_dir)
     print_rows(rows, output)
-    if any(row["state"] == "refused" for row in rows):
+    if any(row["state"] in NOT_OURS for row in rows):
         raise typer.Exit(FAILURE)
 
 
@@ -156,15 +158,27 @@ def clean(
     engines_dir: EnginesDir = DEFAULT_DIR,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Deletes engines that are damaged, foreign, or of another version of the library.
+    """Deletes engines that are damaged, foreign, or of another version of the library; exit code 1 when one is left.
+
+    What is no file is foreign too: of a link, only the link is deleted; a folder is left. With --all, locks that no
+    build holds go as well; the key that engines are sealed with stays.
 
     Example: facestream-models engine clean
     """
     from server.inference.engines.store import EngineStore
     from server.models.engines import clean_engines
 
+    if not engines_dir.exists():
+        print_rows([], output)
+        return
     gone = clean_engines(EngineStore(engines_dir), _builder(), everything=everything)
-    print_rows([{"file": one.path.name, "state": one.state.value, "action": "deleted"} for one in gone], output)
+    rows = [
+        {"file": one.path.name, "state": one.what, "action": "left" if one.problem else "deleted", "notes": one.problem}
+        for one in gone
+    ]
+    print_rows(rows, output)
+    if any(one.problem for one in gone):
+        raise typer.Exit(FAILURE)
 
 
 def _rows(engines_dir: Path) -> list[Row]:
@@ -179,7 +193,7 @@ def _rows(engines_dir: Path) -> list[Row]:
             "precision": one.about.get("precision", ""),
             "target": one.about.get("target", ""),
             "library": f"{one.about.get('library', '')} {one.about.get('library_version', '')}".strip(),
-            "bytes": one.about.get("plan_bytes", str(one.path.stat().st_size)),
+            "bytes": one.about.get("plan_bytes", str(one.size)),
             "built at": one.about.get("built_at", ""),
             "state": one.state.value,
             "file": one.path.name,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -36,23 +39,42 @@ class State(Enum):
     """Ours, of another version of the library."""
     REFUSED = "refused"
     """Damaged, or not written by this installation."""
+    FOREIGN = "foreign"
+    """No file but a link, a folder or the like, under an engine's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An engine file.
+    """An engine file, or what has the name of one.
 
     Attributes:
-        path: of the file.
+        path: of it.
         state: what it is worth.
-        about: what it says of itself, as text; empty for a refused one.
-        why: it was refused.
+        size: bytes.
+        about: what it says of itself, as text; empty for what isn't ours.
+        why: it isn't.
     """
 
     path: Path
     state: State
+    size: int
     about: dict[str, str]
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What `clean_engines` set about to delete.
+
+    Attributes:
+        path: of it.
+        what: it was: the value of a `State`, "unfinished" or "lock".
+        problem: why it is still there; empty when it is gone.
+    """
+
+    path: Path
+    what: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,30 +202,70 @@ def read_crops(folder: Path, manifest: Manifest) -> Tensor:
 
 
 def list_engines(store: EngineStore, builder: EngineBuilder | None) -> list[Listed]:
-    """Every engine file of a folder, and what it is worth for the library that is installed, if any."""
-    return [_listed(path, store, builder) for path in store.files()]
+    """Every engine of a folder, and what it is worth for the library that is installed, if any."""
+    found = (_listed(path, store, builder) for path in store.files())
+    return [one for one in found if one is not None]
 
 
-def clean_engines(store: EngineStore, builder: EngineBuilder | None, *, everything: bool) -> list[Listed]:
-    """Deletes what is of no use, or everything, and answers what was deleted."""
-    for path in store.leftovers():
-        path.unlink(missing_ok=True)
-    gone = [one for one in list_engines(store, builder) if everything or one.state is not State.USABLE]
-    for one in gone:
-        one.path.unlink(missing_ok=True)
-    return gone
+def clean_engines(store: EngineStore, builder: EngineBuilder | None, *, everything: bool) -> list[Removal]:
+    """Deletes what is of no use, or every engine and every lock that nobody holds.
+
+    Of links, only they themselves are deleted; folders are left. The key stays even then: a server that runs goes on
+    sealing with it.
+
+    Returns:
+        What was to go, apart from locks that went.
+    """
+    useless = [one for one in list_engines(store, builder) if everything or one.state is not State.USABLE]
+    engines = [_removal(path, "unfinished", _delete) for path in store.leftovers()]
+    engines += [_removal(one.path, one.state.value, _delete) for one in useless]
+    locks = [_removal(path, "lock", store.delete_lock) for path in store.locks()] if everything else []
+    return [*engines, *(one for one in locks if one.problem)]
 
 
-def _listed(path: Path, store: EngineStore, builder: EngineBuilder | None) -> Listed:
+def _removal(path: Path, what: str, delete: Callable[[Path], None]) -> Removal:
+    try:
+        delete(path)
+    except OSError as error:
+        return Removal(path, what, error.strerror or str(error))
+    return Removal(path, what, "")
+
+
+def _delete(path: Path) -> None:
+    """Deletes a file, or a link but not what it leads to.
+
+    Raises:
+        OSError: it is a folder, or the disk refuses.
+    """
+    if path.is_dir() and not path.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, which nothing here makes; delete it yourself")
+    path.unlink(missing_ok=True)
+
+
+def _listed(path: Path, store: EngineStore, builder: EngineBuilder | None) -> Listed | None:
+    """What is there; None when it was deleted meanwhile."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return Listed(path, State.FOREIGN, found.st_size, {}, _kind(found.st_mode))
     try:
         about = dict(store.read(path).about)
     except ModelError as error:
-        return Listed(path, State.REFUSED, {}, error.message)
+        return Listed(path, State.REFUSED, found.st_size, {}, error.message)
     key = about.pop("key")
     said = {**key, **about}
     current = builder is None or (key["library"], key["library_version"]) == (builder.name, builder.version)
     return Listed(
         path,
         State.USABLE if current else State.OUTDATED,
+        found.st_size,
         {name: str(value) for name, value in said.items() if name != "profiles"},
     )
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return "it is a link, and is not followed"
+    return "it is a folder" if stat.S_ISDIR(mode) else "it is no file"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from server.errors import InferenceError
 from server.inference.backend import Backend
+from server.inference.engines.builder import Progress
 from server.inference.gpu.runtime import Gpu
 from server.inference.gpu.worker import GpuWorker
 from server.inference.manifest import load_manifest, verified_weights
@@ -82,6 +84,7 @@ class GpuModels:
         self._how = how
         self._precision = precision
         self._detect_side = detect_side
+        self._moved: list[StandbyBackend] = []
         self._gpu = how.open()
         self._makes_batches = _makes_batches(self._gpu.worker)
 
@@ -105,22 +108,33 @@ class GpuModels:
         gate = job_of(manifest, role, detect_side=self._detect_side, lanes=1).gate
         precision = _precision_of(role, self._precision)
 
-        def prepare(_standby: Backend) -> tuple[Backend, str]:
-            return self._gpu.backend(manifest, weights, precision, gate=gate, progress=_say)
+        def prepare(unwanted: threading.Event) -> tuple[Backend, str]:
+            progress = Progress(_say, unwanted)
+            return self._gpu.backend(manifest, weights, precision, gate=gate, progress=progress)
 
-        return StandbyBackend(
+        moved = StandbyBackend(
             standby,
             prepare,
             wanted=self._gpu.wanted(manifest, precision),
             fallback=self._how.fallback,
             told=lambda status: self._how.told(role, status),
         )
+        self._moved.append(moved)
+        return moved
 
     def preprocessor(self, moved: StandbyBackend) -> GpuPreprocessor:
         """Makes the inputs of a model that `move` gave: on the GPU while it runs there."""
         makes, worker = self._makes_batches, self._gpu.worker
         return GpuPreprocessor(lambda: makes and moved.status.standing is Standing.LIVE, worker.holds)
 
+    def call_off(self) -> None:
+        """Engines that are not ready yet aren't wanted any more."""
+        for moved in self._moved:
+            moved.call_off()
+
     def close(self) -> None:
-        """Leaves the GPU, after its networks were closed."""
+        """Closes the models that moved, and leaves the GPU."""
+        self.call_off()
+        for moved in self._moved:
+            moved.close()
         self._gpu.close()

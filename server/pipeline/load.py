@@ -111,6 +111,8 @@ class LoadedVision:
 
     def close(self) -> None:
         """Releases the networks, then the GPU."""
+        if self.gpu is not None:
+            self.gpu.call_off()  # of all models at once: each then waits for its end
         for model in self.models:
             model.backend.close()
         if self.gpu is not None:

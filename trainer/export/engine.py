@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.errors import ModelError
-from server.inference.engines.builder import EngineBuilder
+from server.inference.engines.builder import EngineBuilder, Progress
 from server.inference.engines.manager import Engine, EngineManager
 from server.inference.engines.profiles import Workload
 from server.inference.engines.store import EngineStore
@@ -75,7 +75,7 @@ def export_engine(
         manager.key(manifest, order.precision, order.architecture),
         calibration=to_tensor(crops, manifest.pixels()) if order.precision is Precision.INT8 else None,
         check=None if order.precision is Precision.FLOAT32 else check,
-        progress=lambda _step: None,
+        progress=Progress(),
     )
     return engine, cosines[-1] if cosines else None
 

@@ -3,16 +3,72 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 from server.errors import ModelError
 from server.inference.engines.library import PORTABLE, EngineLibrary
 from server.inference.engines.messages import listening, logger_of
 from server.inference.engines.profiles import ShapeProfile
 
-Progress: TypeAlias = Callable[[str], None]
-"""Told in a few words what is being done."""
+
+class Progress:
+    """Told of what is being done for somebody, who may call it off.
+
+    Args:
+        tell: told in a few words what is being done.
+        unwanted: set when the result isn't wanted any more.
+        about: comes before each of the words.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[str], None] = lambda _step: None,
+        unwanted: threading.Event | None = None,
+        *,
+        about: str = "",
+    ) -> None:
+        self._tell = tell
+        self._unwanted = unwanted or threading.Event()
+        self._about = about
+
+    def __call__(self, step: str) -> None:
+        """A step begins.
+
+        Raises:
+            CalledOffError: the result isn't wanted any more.
+        """
+        self.go_on()
+        self._tell(f"{self._about}: {step}" if self._about else step)
+
+    def go_on(self) -> None:
+        """Nothing new, but is it still wanted?
+
+        Raises:
+            CalledOffError: it isn't.
+        """
+        if self._unwanted.is_set():
+            raise CalledOffError
+
+    def waiting(self, step: str) -> Callable[[], None]:
+        """To be called over and over while somebody waits; the step is told the first time."""
+        told = False
+
+        def ask() -> None:
+            nonlocal told
+            self.go_on() if told else self(step)
+            told = True
+
+        return ask
+
+    def of(self, what: str) -> Progress:
+        """The same, for steps of something that is to be named with each."""
+        return Progress(self._tell, self._unwanted, about=what)
+
+
+class CalledOffError(Exception):
+    """What was being done isn't wanted any more. Ends in whoever called it off."""
 
 
 class EngineBuilder(Protocol):
@@ -52,12 +108,43 @@ class EngineBuilder(Protocol):
 
         Raises:
             ModelError: ENGINE_NOT_BUILT.
+            CalledOffError: it isn't wanted any more.
         """
         ...
 
 
 _ONE_BUILD = threading.Lock()
-"""Builds that time kernels on one GPU beside each other choose bad ones (TensorRT Developer Guide, Threading)."""
+"""Builds that time kernels on one GPU beside each other choose bad ones (TensorRT Developer Guide, Threading); held to
+one in each process."""
+
+_PATIENCE_S = 0.1
+"""For how long somebody waits before asking whether he still has to."""
+
+
+@contextmanager
+def no_build() -> Iterator[bool]:
+    """Whether no engine is built now in this process, and none will be meanwhile: for recording a CUDA graph.
+
+    A build waits for the whole device now and then, which breaks a recording of any mode in any other thread, and the
+    build with it (github.com/NVIDIA/TensorRT, issue 2888).
+    """
+    free = _ONE_BUILD.acquire(blocking=False)
+    try:
+        yield free
+    finally:
+        if free:
+            _ONE_BUILD.release()
+
+
+@contextmanager
+def _only_build(progress: Progress) -> Iterator[None]:
+    while not _ONE_BUILD.acquire(timeout=_PATIENCE_S):
+        progress.go_on()
+    try:
+        progress.go_on()
+        yield
+    finally:
+        _ONE_BUILD.release()
 
 
 class TensorRtBuilder:
@@ -74,7 +161,7 @@ class TensorRtBuilder:
 
     def build(self, network: bytes, profiles: Sequence[ShapeProfile], target: str, progress: Progress) -> bytes:
         """As `EngineBuilder.build`."""
-        with _ONE_BUILD, listening() as said:
+        with _only_build(progress), listening() as said:
             return self._build(network, profiles, (target, progress), said)
 
     def _build(
@@ -87,7 +174,8 @@ class TensorRtBuilder:
         if not parser.parse(network):
             problems = [str(parser.get_error(index)) for index in range(parser.num_errors)]
             raise _not_built(self.name, "it does not read the network", problems)
-        config = self._config(builder, target, progress)
+        monitor = _monitor(api, progress)
+        config = self._config(builder, target, monitor)
         tensor = definition.get_input(0).name
         for one in profiles:
             profile = builder.create_optimization_profile()
@@ -98,14 +186,15 @@ class TensorRtBuilder:
             if config.add_optimization_profile(profile) < 0:
                 raise _not_built(self.name, f"it refuses the shapes {one}", said)
         plan = builder.build_serialized_network(definition, config)
+        monitor.raise_what_ended_it()
         if plan is None:
             raise _not_built(self.name, f"the build for {target} failed", said)
         return bytes(plan)
 
-    def _config(self, builder: Any, target: str, progress: Progress) -> Any:  # noqa: ANN401 - TensorRT has no types
+    def _config(self, builder: Any, target: str, monitor: Any) -> Any:  # noqa: ANN401 - TensorRT has no types
         api = self._library.api
         config = builder.create_builder_config()
-        config.progress_monitor = _monitor(api, progress)
+        config.progress_monitor = monitor
         config.clear_flag(api.BuilderFlag.TF32)  # its 10 bits would make float32 no better than float16
         if self._library.cross_builds and target != PORTABLE:
             config.num_compute_capabilities = 1
@@ -128,28 +217,42 @@ def _flags(api: Any) -> int:  # noqa: ANN401
 
 def _monitor(api: Any, progress: Progress) -> Any:  # noqa: ANN401
     class Monitor(api.IProgressMonitor):  # type: ignore[misc]
-        """Tells of each outermost phase and its steps."""
+        """Tells of each outermost phase and its steps; ends the build where it is called off.
+
+        Nothing may be raised into the library, so what ends the build is kept for whoever asked for it.
+        """
 
         def __init__(self) -> None:
             api.IProgressMonitor.__init__(self)
             self._steps: dict[str, int] = {}
+            self._ended_by: BaseException | None = None
 
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
             """A phase begins."""
             if parent is None:
                 self._steps[phase] = steps
-                progress(phase)
+                self._tell(phase)
 
         def step_complete(self, phase: str, step: int) -> bool:
-            """A step is done; the build goes on."""
+            """A step is done; does the build go on?"""
             steps = self._steps.get(phase)
-            if steps:
-                progress(f"{phase}: {step + 1} of {steps}")
-            return True
+            self._tell(f"{phase}: {step + 1} of {steps}" if steps else None)
+            return self._ended_by is None
 
         def phase_finish(self, phase: str) -> None:
             """A phase is over."""
             self._steps.pop(phase, None)
+
+        def raise_what_ended_it(self) -> None:
+            """After the build."""
+            if self._ended_by is not None:
+                raise self._ended_by
+
+        def _tell(self, step: str | None) -> None:
+            try:
+                progress.go_on() if step is None else progress(step)
+            except BaseException as error:  # noqa: BLE001 - an interrupt among them
+                self._ended_by = error
 
     return Monitor()
 

@@ -12,6 +12,9 @@ from server.inference.precision import Precision
 RECIPE = 1
 """Counts changes in how engines are built here; engines of another recipe are built anew."""
 
+DIGEST_LENGTH = 32
+"""Hex digits of a key's digest."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineKey:
@@ -40,8 +43,8 @@ class EngineKey:
 
     @property
     def digest(self) -> str:
-        """32 hex digits of a hash over all of it: the file's name."""
-        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()[:32]
+        """DIGEST_LENGTH hex digits of a hash over all of it: the file's name."""
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()[:DIGEST_LENGTH]
 
     def as_json(self) -> dict[str, object]:
         """The key as JSON has it."""

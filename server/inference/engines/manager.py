@@ -122,6 +122,7 @@ class EngineManager:
         Raises:
             InvalidInputError: CALIBRATION_MISSING, CALIBRATION_TOO_SMALL.
             ModelError: ENGINE_NOT_BUILT, PRECISION_OVERFLOWS, ENGINES_UNUSABLE.
+            CalledOffError: it isn't wanted any more.
         """
         ranges = None
         if calibration is not None and key.precision is Precision.INT8:
@@ -129,11 +130,13 @@ class EngineManager:
         found = self._find(key, ranges)
         if found is not None:
             return found
-        with self._store.only_builder(key):
+        wanted = f"{key.precision.value} for {key.target}"
+        waiting = progress.waiting(f"{manifest.model}: waiting for another build of {wanted}")
+        with self._store.only_builder(key, waiting):
             found = self._find(key, ranges)  # another process may have built it while we waited
             if found is not None:
                 return found
-            progress(f"{manifest.model}: {key.precision.value} for {key.target}")
+            progress(f"{manifest.model}: {wanted}")
             network = converted(manifest, weights, key.precision, calibration)
             if check is not None:
                 progress(f"{manifest.model}: comparing with the reference")
@@ -149,7 +152,7 @@ class EngineManager:
         progress: Progress,
     ) -> Engine:
         started = time.monotonic()
-        plan = self.builder.build(network, key.profiles, key.target, lambda step: progress(f"{manifest.model}: {step}"))
+        plan = self.builder.build(network, key.profiles, key.target, progress.of(manifest.model))
         details = {
             "model": manifest.model,
             "built_at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -42,9 +42,9 @@ class Workload:
     """What an engine is built for; without arguments, what a server with default settings runs.
 
     Attributes:
-        crops: crops or face windows in a typical batch.
+        crops: crops or face windows in a typical batch; the largest batch where that is smaller.
         max_crops: in the largest batch.
-        frames: whole frames in a typical batch.
+        frames: whole frames in a typical batch; the largest batch where that is smaller.
         max_frames: in the largest batch.
         frame_side: longest side of a frame that a detector sees, pixels.
         window_side: side of the windows in which landmarks are placed anew, pixels.
@@ -85,7 +85,7 @@ def profiles_for(wanted: Input, workload: Workload) -> tuple[ShapeProfile, ...]:
     frames = [_fixed(size, workload.frames, workload.max_frames) for size in frame_sizes(workload, multiple)]
     anything = ShapeProfile(
         (1, 3, multiple, multiple),
-        (workload.frames, 3, side, side),
+        (min(workload.frames, workload.max_frames), 3, side, side),
         (workload.max_frames, 3, side, side),
     )
     return (_fixed((window, window), workload.crops, workload.max_crops), *frames, anything)
@@ -101,7 +101,7 @@ def frame_sizes(workload: Workload, multiple: int) -> tuple[tuple[int, int], ...
 
 def _fixed(size: tuple[int, int], typical: int, largest: int) -> ShapeProfile:
     height, width = size
-    return ShapeProfile((1, 3, height, width), (typical, 3, height, width), (largest, 3, height, width))
+    return ShapeProfile((1, 3, height, width), (min(typical, largest), 3, height, width), (largest, 3, height, width))
 
 
 def _up(side: int, multiple: int) -> int:

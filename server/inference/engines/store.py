@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from server.errors import ModelError
-from server.inference.engines.key import EngineKey
+from server.inference.engines.key import DIGEST_LENGTH, EngineKey
 from server.inference.engines.seal import SEAL_BYTES, Sealer, open_sealer
 
 SUFFIX = ".engine"
+_LOCK_SUFFIX = ".lock"
+_PATIENCE_S = 0.1
+"""Between two looks at whether a lock is free."""
 _MAGIC = b"facestream-engine\n"
 _LENGTH_BYTES = 4
 
@@ -75,10 +81,7 @@ class EngineStore:
         Raises:
             ModelError: ENGINE_REFUSED.
         """
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise _refused(path, error.strerror or str(error)) from error
+        content = _content(path)
         start = len(_MAGIC) + SEAL_BYTES
         if not content.startswith(_MAGIC) or len(content) < start + _LENGTH_BYTES:
             raise _refused(path, "it has no seal")
@@ -112,22 +115,127 @@ class EngineStore:
         return path
 
     def files(self) -> tuple[Path, ...]:
-        """Every engine file, whoever wrote it, sorted by name."""
+        """Every entry that is named as an engine, whoever made it and whatever it is, sorted by name."""
         return tuple(sorted(self.folder.glob(f"[!.]*{SUFFIX}")))
 
     def leftovers(self) -> tuple[Path, ...]:
-        """Files of builds that were killed midway."""
-        return tuple(sorted(self.folder.glob(f".*{SUFFIX}.*")))
+        """Files of builds that were killed midway; not those of builds that go on."""
+        unfinished = sorted(self.folder.glob(f".*{SUFFIX}.*"))
+        return tuple(path for path in unfinished if not _is_held(self._lock(path.name[1:].partition(".")[0])))
+
+    def locks(self) -> tuple[Path, ...]:
+        """Files that those who build engines lock, sorted by name; they stay when the build is over."""
+        return tuple(sorted(self.folder.glob("[0-9a-f]" * DIGEST_LENGTH + _LOCK_SUFFIX)))
+
+    @staticmethod
+    def delete_lock(path: Path) -> None:
+        """Deletes one of `locks`, unless somebody holds it.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        with _existing(path) as handle:
+            if handle is not None and _taken(handle) and _is_at(handle, path):
+                path.unlink()
 
     @contextmanager
-    def only_builder(self, key: EngineKey) -> Iterator[None]:
-        """Waits until no other thread or process builds the engine of this key; nobody else does until the end."""
-        handle = os.open(self.folder / f"{key.digest}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def only_builder(self, key: EngineKey, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Waits until no other thread or process builds the engine of this key; nobody else does until the end.
+
+        Args:
+            key: of the engine.
+            waiting: called over and over while there is somebody to wait for; what it raises ends the waiting.
+
+        Raises:
+            ModelError: ENGINES_UNUSABLE when the disk refuses.
+        """
+        handle = _locked(self._lock(key.digest), waiting)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)
+
+    def _lock(self, digest: str) -> Path:
+        return self.folder / f"{digest}{_LOCK_SUFFIX}"
+
+
+def _content(path: Path) -> bytes:
+    """What is in a file, and in nothing else: a pipe would never end, what a link leads to is not in this folder.
+
+    Raises:
+        ModelError: ENGINE_REFUSED.
+    """
+    try:
+        with open(path, "rb", buffering=0, opener=_open_file) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file.readall()
+    except OSError as error:
+        why = "it is a link" if error.errno == errno.ELOOP else error.strerror or str(error)
+        raise _refused(path, why) from error
+    raise _refused(path, "it is no file")
+
+
+def _open_file(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _locked(path: Path, waiting: Callable[[], None]) -> int:
+    """A descriptor that holds a lock until it is closed.
+
+    Raises:
+        ModelError: ENGINES_UNUSABLE.
+    """
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(path.parent, error) from error
+        try:
+            while not _taken(handle):
+                waiting()
+                time.sleep(_PATIENCE_S)
+            if _is_at(handle, path):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # it was deleted before we had it: whoever comes next would lock another file
+
+
+def _taken(handle: int) -> bool:
+    """Locks a file if nobody else has, and says whether."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _is_held(path: Path) -> bool:
+    with _existing(path) as handle:
+        return handle is not None and not _taken(handle)
+
+
+@contextmanager
+def _existing(path: Path) -> Iterator[int | None]:
+    """A descriptor of a lock; None where there is none, or something else."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        yield None
+        return
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _opened(folder: Path) -> Sealer:

@@ -169,22 +169,38 @@ def test_other_errors_of_the_wanted_backend_are_its_callers():
     backend.close()
 
 
-def test_a_backend_that_gets_ready_after_the_end_is_closed():
-    go = threading.Event()
+def test_a_backend_that_gets_ready_while_everything_is_closed_is_closed_too():
     gpu = Losing()
 
-    def prepare(_standby):
-        go.wait(30)
+    def prepare(unwanted):
+        unwanted.wait(30)
         return gpu, ""
 
     backend = standby_of(prepare)
     backend.close()
-    go.set()
-    backend.wait(30)
     assert gpu.closed
     with pytest.raises(InferenceError) as caught:
         backend.run(BATCH)
     assert caught.value.reason == "BACKEND_CLOSED"
+
+
+def test_closing_calls_off_what_is_prepared_and_waits_for_its_end_without_a_refusal(caplog):
+    told, ended = [], threading.Event()
+
+    def prepare(unwanted):
+        unwanted.wait(30)
+        time.sleep(1.2)  # a native library that comes to its next step
+        ended.set()
+        raise ModelError("ENGINE_NOT_BUILT", "called off")
+
+    backend = standby_of(prepare, told=lambda status: told.append(status.standing))
+    with caplog.at_level("INFO"):
+        backend.close()
+    assert ended.is_set()
+    assert not backend._thread.is_alive()
+    assert told == [Standing.PREPARING]
+    assert "still being prepared" in caplog.text
+    assert "gpu was called off" in caplog.text
 
 
 def test_the_name_of_a_combined_backend_follows_the_swap():

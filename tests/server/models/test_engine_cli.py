@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from server.errors import ConflictError
 from server.inference.engines.builder import TensorRtBuilder
 from server.inference.engines.library import find_library
 from server.inference.engines.manager import EngineManager
@@ -22,6 +21,7 @@ from server.inference.manifest import load_manifest
 from server.inference.precision import Precision
 from server.models.tiny import write_tiny_detector, write_tiny_embedder
 from server.settings import load_settings
+from tests.rtx import rtx
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-c", "from server.models.cli import main; main()", "engine"]
@@ -29,11 +29,9 @@ COMMAND = [sys.executable, "-c", "from server.models.cli import main; main()", "
 
 @pytest.fixture(autouse=True)
 def _library():
-    try:
-        if not find_library().cross_builds:
-            pytest.skip("this library builds only for the GPU at hand")
-    except ConflictError as error:
-        pytest.skip(error.message)
+    rtx()
+    if not find_library().cross_builds:
+        pytest.skip("TensorRT comes first, and builds only for the GPU at hand")
 
 
 @pytest.fixture
@@ -79,6 +77,7 @@ def test_engines_are_built_listed_verified_and_cleaned(engine, models, tmp_path)
     assert [row["file"] for row in engine("clean")] == [damaged.name]
     assert len(engine("clean", "--all")) == 1
     assert engine("list") == []
+    assert [path.name for path in (tmp_path / "engines").iterdir()] == ["installation.key"]
 
 
 @pytest.mark.parametrize("flags", [(), ("--detect-side", "128", "--max-batch", "8")])
@@ -123,7 +122,7 @@ def test_an_embedder_is_compared_on_crops_of_ones_own_as_well(engine, models, tm
     for number in range(5):
         cv2.imwrite(str(crops / f"{number}.png"), generator.integers(0, 256, (8, 8, 3), np.uint8))
     wanted = ("build", "tiny-embedder", "--target", "sm86", "--precision", "f16", "--parity-crops")
-    assert "given crops: cosine" in engine(*wanted, crops)[0]["notes"]
+    assert "given crops: " in engine(*wanted, crops)[0]["notes"]
     for path in crops.glob("*.png"):
         cv2.imwrite(str(path), np.full((8, 8, 3), 90, np.uint8))
     engine("clean", "--all")
@@ -136,6 +135,29 @@ def test_a_target_that_is_none_is_refused(engine, models):
     assert engine("build", "tiny-embedder", "--target", "ampere", code=1)[0]["result"] == "ENGINE_TARGET_UNSUPPORTED"
 
 
-def test_listing_makes_no_folder(engine, tmp_path):
-    assert engine("list") == []
+@pytest.mark.parametrize("command", ["list", "verify", "clean"])
+def test_looking_and_cleaning_make_no_folder(engine, tmp_path, command):
+    assert engine(command) == []
     assert not (tmp_path / "engines").exists()
+
+
+def test_foreign_things_in_the_folder_are_told_and_end_no_command(engine, tmp_path):
+    folder = tmp_path / "engines"
+    (folder / "a.engine").mkdir(parents=True)
+    (folder / "b.engine").symlink_to(folder / "nowhere")
+    (folder / "c.engine").write_bytes(b"no seal")
+    listed = engine("list")
+    assert [(row["file"], row["state"]) for row in listed] == [
+        ("a.engine", "foreign"),
+        ("b.engine", "foreign"),
+        ("c.engine", "refused"),
+    ]
+    assert engine("verify", code=1) == listed
+    cleaned = engine("clean", code=1)
+    assert [(row["file"], row["action"]) for row in cleaned] == [
+        ("a.engine", "left"),
+        ("b.engine", "deleted"),
+        ("c.engine", "deleted"),
+    ]
+    assert "it is a folder" in cleaned[0]["notes"]
+    assert [row["file"] for row in engine("verify", code=1)] == ["a.engine"]

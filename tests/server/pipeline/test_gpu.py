@@ -118,6 +118,19 @@ def test_a_server_serves_at_once_and_moves_to_the_gpu_when_the_engines_have_pass
 
 
 @pytest.mark.models
+def test_a_start_that_fails_leaves_nothing_behind_that_goes_on_building(rig, monkeypatch):
+    def fail(_vision, _choice):
+        threading.Timer(0.5, rig.go.set).start()  # the builds come to their next step
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("server.pipeline.load._warm", fail)
+    with pytest.raises(RuntimeError, match="no"):
+        rig.load()
+    assert "prepare" not in {thread.name for thread in threading.enumerate()}
+    assert rig.builder.builds == 0
+
+
+@pytest.mark.models
 def test_in_int8_detector_and_landmarker_run_in_float16_and_the_embedder_waits_for_its_engine(rig):
     rig.go.set()
     loaded = rig.load(Runtime.TENSORRT_INT8)

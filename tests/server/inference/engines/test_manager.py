@@ -9,20 +9,19 @@ import numpy as np
 import pytest
 
 from server.errors import InvalidInputError, ModelError
+from server.inference.engines.builder import Progress
 from server.inference.engines.manager import EngineManager
 from server.inference.engines.profiles import Workload
 from server.inference.engines.store import EngineStore
 from server.inference.gpu.fake import FakeBuilder
 from server.inference.precision import Precision
 
-
-def quiet(_step):
-    pass
+QUIET = Progress()
 
 
 def obtain(manager, model, precision=Precision.FLOAT32, **options):
     manifest, weights = model
-    return manager.obtain(manifest, weights, manager.key(manifest, precision, "sm86"), progress=quiet, **options)
+    return manager.obtain(manifest, weights, manager.key(manifest, precision, "sm86"), progress=QUIET, **options)
 
 
 def test_an_engine_is_built_once_and_then_found(manager, builder, embedder):
@@ -46,7 +45,7 @@ def test_another_precision_library_or_workload_is_another_engine(engines_dir, em
 def test_progress_names_the_model_and_the_step(manager, embedder):
     manifest, weights = embedder
     said = []
-    manager.obtain(manifest, weights, manager.key(manifest, Precision.FLOAT32, "sm86"), progress=said.append)
+    manager.obtain(manifest, weights, manager.key(manifest, Precision.FLOAT32, "sm86"), progress=Progress(said.append))
     assert said == ["tiny-embedder/v1: f32 for sm86", "tiny-embedder/v1: faking"]
 
 

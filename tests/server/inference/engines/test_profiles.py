@@ -47,3 +47,12 @@ def test_every_batch_that_a_detector_may_get_fits_a_profile(multiple):
 )
 def test_a_profile_takes_nothing_outside(shape):
     assert not profiles_for(FIXED, Workload(max_crops=48))[1].takes(shape)
+
+
+def test_a_typical_batch_is_never_longer_than_the_largest():
+    for wanted in (FIXED, ANY):
+        for profile in profiles_for(wanted, Workload(max_crops=3, max_frames=2)):
+            shapes = (profile.smallest, profile.typical, profile.largest)
+            assert all(
+                low <= high for one, two in itertools.pairwise(shapes) for low, high in zip(one, two, strict=True)
+            )

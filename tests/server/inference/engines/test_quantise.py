@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from server.errors import InvalidInputError
-from server.inference.engines.builder import TensorRtBuilder
-from server.inference.engines.library import find_library
+from server.inference.engines.builder import Progress, TensorRtBuilder
 from server.inference.engines.profiles import ShapeProfile
 from server.inference.engines.quantise import AIM, _counts, embeddings, quantised
+from tests.rtx import rtx
 
 LOUD = 2000.0
 
@@ -90,8 +90,7 @@ def test_the_numbers_of_layers_that_are_tried_rise_to_the_most(most):
 
 
 def test_a_mixed_network_becomes_an_engine():
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
-    builder = TensorRtBuilder(find_library())
+    builder = TensorRtBuilder(rtx())
     made = quantised(network(LOUD), "x", inputs(48))
     profile = ShapeProfile((1, 3, 8, 8), (4, 3, 8, 8), (8, 3, 8, 8))
-    assert builder.build(made.network, (profile,), builder.target_for("sm86"), lambda _step: None)
+    assert builder.build(made.network, (profile,), builder.target_for("sm86"), Progress())

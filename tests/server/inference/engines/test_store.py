@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import shutil
 import threading
 
@@ -85,6 +87,24 @@ def test_a_link_to_nowhere_is_no_engine(store, tmp_path):
     assert store.find(KEY) is None
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_what_is_no_file_is_refused_and_not_waited_for(store, engines_dir, tmp_path, kind):
+    path = store.path(KEY)
+    match kind:
+        case "link":
+            store.put(KEY, PLAN, {}).rename(tmp_path / "elsewhere")
+            path.symlink_to(tmp_path / "elsewhere")
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+    assert_refused(store)
+    if kind != "folder":
+        store.put(KEY, PLAN, {})
+        assert store.find(KEY).plan == PLAN
+
+
 def test_what_is_put_again_replaces_the_old_and_leaves_nothing_else(store):
     store.put(KEY, b"old", {})
     store.put(KEY, PLAN, {})
@@ -123,3 +143,78 @@ def test_only_one_builds_an_engine_at_a_time_and_others_do_not_wait_for_it(store
     assert entered.wait(30)
     for thread in threads:
         thread.join()
+
+
+def test_only_those_who_have_to_wait_are_asked_and_as_long_as_they_do(store, engines_dir):
+    asked, entered = threading.Semaphore(0), threading.Event()
+
+    def second():
+        with EngineStore(engines_dir).only_builder(KEY, asked.release):
+            entered.set()
+
+    thread = threading.Thread(target=second)
+    with store.only_builder(KEY, lambda: pytest.fail("nobody else is here")):
+        thread.start()
+        assert all(asked.acquire(timeout=30) for _ in range(3))
+        assert not entered.is_set()
+    thread.join()
+    assert entered.is_set()
+
+
+def test_waiting_ends_with_what_is_raised_meanwhile_and_keeps_no_lock(store, engines_dir):
+    def had_enough():
+        raise RuntimeError("enough")
+
+    second = EngineStore(engines_dir).only_builder(KEY, had_enough)
+    with store.only_builder(KEY), pytest.raises(RuntimeError, match="enough"), second:
+        pass
+    with EngineStore(engines_dir).only_builder(KEY, had_enough):
+        pass
+
+
+def test_a_file_that_is_being_written_is_no_leftover(store, engines_dir):
+    unfinished = engines_dir / f".{KEY.digest}.engine.0123"
+    unfinished.write_bytes(b"half")
+    with store.only_builder(KEY):
+        assert store.leftovers() == ()
+    assert store.leftovers() == (unfinished,)
+
+
+def test_a_lock_is_deleted_only_when_nobody_holds_it(store, engines_dir):
+    (engines_dir / "poetry.lock").write_text("of somebody else")
+    with store.only_builder(KEY):
+        (lock,) = store.locks()
+        store.delete_lock(lock)
+        assert store.locks() == (lock,)
+    store.delete_lock(lock)
+    assert store.locks() == ()
+    store.delete_lock(lock)
+
+
+def test_whoever_waited_for_a_lock_that_was_deleted_then_waits_for_the_one_in_its_place(store, engines_dir):
+    waiting, entered = threading.Event(), threading.Event()
+
+    def second():
+        with EngineStore(engines_dir).only_builder(KEY, waiting.set):
+            entered.set()
+
+    thread = threading.Thread(target=second)
+    with contextlib.ExitStack() as first:
+        first.enter_context(store.only_builder(KEY))
+        thread.start()
+        assert waiting.wait(30)
+        (lock,) = store.locks()
+        lock.unlink()
+        with store.only_builder(KEY):
+            first.close()
+            assert not entered.wait(0.1)
+    thread.join()
+    assert entered.is_set()
+    assert store.locks() == (lock,)
+
+
+def test_a_cache_that_is_gone_is_said_so(store, engines_dir):
+    shutil.rmtree(engines_dir)
+    with pytest.raises(ModelError) as caught, store.only_builder(KEY):
+        pass
+    assert caught.value.reason == "ENGINES_UNUSABLE"
