@@ -39,6 +39,10 @@ class DeviceError(Exception):
         self.message = message
 
 
+class UnfitLibraryError(DeviceError):
+    """The device works, and the library that runs engines on it doesn't."""
+
+
 class HostBuffer(Protocol):
     """Page-locked memory of the host, which the device copies from and to while the processor does other things."""
 
@@ -148,11 +152,15 @@ class ExecutionContext(Protocol):
 
     @property
     def scratch_bytes(self) -> int:
-        """Memory that a run computes in."""
+        """Memory that a run computes in; more than none."""
         ...
 
-    def bind(self, source: DeviceBuffer, outputs: Sequence[DeviceBuffer], scratch: DeviceBuffer | None) -> None:
-        """Says where the input lies, where the outputs go, and what memory is free to compute in."""
+    def bind(self, source: DeviceBuffer, outputs: Sequence[DeviceBuffer], scratch: DeviceBuffer) -> None:
+        """Says where the input lies, where the outputs go, and what memory is free to compute in.
+
+        Raises:
+            DeviceError: the library refuses.
+        """
         ...
 
     def enqueue(self, stream: Stream) -> None:

@@ -5,25 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from server.inference.gpu.device import DeviceError, Trouble
-
-_LOST = (
-    "CUDA_ERROR_ILLEGAL_ADDRESS",
-    "CUDA_ERROR_LAUNCH_FAILED",
-    "CUDA_ERROR_LAUNCH_TIMEOUT",
-    "CUDA_ERROR_ECC_UNCORRECTABLE",
-    "CUDA_ERROR_ASSERT",
-    "CUDA_ERROR_ILLEGAL_INSTRUCTION",
-    "CUDA_ERROR_HARDWARE_STACK_ERROR",
-    "CUDA_ERROR_MISALIGNED_ADDRESS",
-    "CUDA_ERROR_INVALID_ADDRESS_SPACE",
-    "CUDA_ERROR_INVALID_PC",
-    "CUDA_ERROR_CONTEXT_IS_DESTROYED",
-    "CUDA_ERROR_DEINITIALIZED",
-    "CUDA_ERROR_DEVICE_UNAVAILABLE",
-    "CUDA_ERROR_NO_DEVICE",
-    "CUDA_ERROR_UNKNOWN",  # what a GPU that fell off the bus answers
-)
-"""Errors after which the context refuses all further work (CUDA Driver API, CUresult)."""
+from server.inference.gpu.loss import trouble_of
 
 
 class Driver:
@@ -49,10 +31,3 @@ class Driver:
         if code != self.api.CUresult.CUDA_SUCCESS:
             raise DeviceError(trouble_of(code.name), f"{name}: {code.name}")
         return tuple(values)
-
-
-def trouble_of(name: str) -> Trouble:
-    """What an error of CUDA's means for the runner."""
-    if name == "CUDA_ERROR_OUT_OF_MEMORY":
-        return Trouble.OUT_OF_MEMORY
-    return Trouble.LOST if name in _LOST else Trouble.FAILED

@@ -405,8 +405,8 @@ class _Context:
         probe = engine.session.run(list(engine.outputs), {engine.inputs[0]: np.ones(shape, np.float32)})
         self.output_shapes = tuple(output.shape for output in probe)
 
-    def bind(self, source: DeviceBuffer, outputs: Sequence[DeviceBuffer], scratch: DeviceBuffer | None) -> None:
-        assert scratch is not None
+    def bind(self, source: DeviceBuffer, outputs: Sequence[DeviceBuffer], scratch: DeviceBuffer) -> None:
+        del scratch
         self._source = _buffer(source)
         self._targets = [_buffer(output) for output in outputs]
 

@@ -89,14 +89,16 @@ class Flights:
 
     Args:
         spare: gives back memory of the device that no batch needs now, beside that of its network.
+        probe: has the device do the simplest thing; raises DeviceError when it doesn't.
 
     Attributes:
         lost: what the device said when it was lost; None while it works. Any thread may read it.
     """
 
-    def __init__(self, spare: Callable[[], None]) -> None:
+    def __init__(self, spare: Callable[[], None], probe: Callable[[], None]) -> None:
         self.lost: str | None = None
         self._spare = spare
+        self._probe = probe
         self._flights: deque[_Flight] = deque()
 
     def __bool__(self) -> bool:
@@ -141,13 +143,23 @@ class Flights:
 
     def note(self, error: DeviceError) -> None:
         """Once the device is lost, everything on its way is told."""
-        if error.trouble is not Trouble.LOST or self.lost is not None:
+        if self.lost is not None or not self._means_loss(error):
             return
         self.lost = error.message
         _log.error("GPU lost", extra={"error": error.message})
         for flight in self._flights:
             flight.call.fail(lost(error.message))
         self._flights.clear()
+
+    def _means_loss(self, error: DeviceError) -> bool:
+        """Whether the device is lost; where the error doesn't say so, it is if it fails at the simplest thing too."""
+        if error.trouble is not Trouble.FAILED:
+            return error.trouble is Trouble.LOST
+        try:
+            self._probe()
+        except DeviceError as another:
+            return another.trouble is not Trouble.OUT_OF_MEMORY
+        return False
 
     def _go_on(self, call: Call) -> None:
         """Puts the rows of a call that wait on their way, in pieces that the device takes."""
@@ -180,11 +192,12 @@ class Flights:
         first, end = piece
         if call.future.done():
             return
-        match error.trouble:
-            case Trouble.OUT_OF_MEMORY if end - first > 1:
-                self._halve(call, piece, error)
-            case _:
-                call.fail(failure(error))
+        if self.lost is not None:
+            call.fail(lost(self.lost))
+        elif error.trouble is Trouble.OUT_OF_MEMORY and end - first > 1:
+            self._halve(call, piece, error)
+        else:
+            call.fail(failure(error))
 
     def _halve(self, call: Call, piece: tuple[int, int], error: DeviceError) -> None:
         first, end = piece

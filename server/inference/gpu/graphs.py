@@ -32,7 +32,7 @@ def capture(driver: Driver, stream: Stream, work: Callable[[], None]) -> Graph:
     Raises:
         DeviceError: something in it can't be recorded.
     """
-    # Thread-local: other threads, such as one that builds an engine, may allocate meanwhile.
+    # Thread-local: other threads may allocate meanwhile.
     mode = driver.api.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
     driver.call("cuStreamBeginCapture", stream.handle, mode)
     try:
@@ -41,11 +41,11 @@ def capture(driver: Driver, stream: Stream, work: Callable[[], None]) -> Graph:
         # The stream would stay unusable; that the capture failed is clear already.
         with suppress(DeviceError):
             (unfinished,) = driver.call("cuStreamEndCapture", stream.handle)
-            if unfinished:
+            if int(unfinished):
                 driver.call("cuGraphDestroy", unfinished)
         raise
     (graph,) = driver.call("cuStreamEndCapture", stream.handle)
-    if not graph:
+    if not int(graph):  # as an object it is true even when it is none
         raise DeviceError(Trouble.FAILED, "the stream's work cannot be recorded")
     try:
         (executable,) = driver.call("cuGraphInstantiate", graph, 0)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from server.errors import ConflictError
 from server.inference.engines.library import EngineLibrary
 from server.inference.gpu.cuda_python import open_cuda_python
-from server.inference.gpu.device import Device, DeviceError
+from server.inference.gpu.device import Device, DeviceError, UnfitLibraryError
 from server.inference.gpu.pycuda import open_pycuda
 
 OPENERS: Mapping[str, Callable[[EngineLibrary], Device]] = MappingProxyType(
@@ -21,7 +21,8 @@ def open_gpu(library: EngineLibrary, openers: Mapping[str, Callable[[EngineLibra
     """Opens the first GPU in the calling thread, which alone may use it.
 
     Raises:
-        ConflictError: CUDA_LIBRARY_MISSING, or GPU_MISSING when there is no GPU or no driver for it.
+        ConflictError: CUDA_LIBRARY_MISSING, GPU_MISSING when there is no GPU or no driver for it, or
+            ENGINE_LIBRARY_UNFIT when TensorRT can't use the driver that is there.
     """
     missing = []
     for name, opener in openers.items():
@@ -29,6 +30,13 @@ def open_gpu(library: EngineLibrary, openers: Mapping[str, Callable[[EngineLibra
             return opener(library)
         except ImportError as error:
             missing.append(f"{name}: {error}")
+        except UnfitLibraryError as error:
+            raise ConflictError(
+                "ENGINE_LIBRARY_UNFIT",
+                f"{name} opens the GPU, but {library.name} {library.version} cannot use it ({error.message}); it is "
+                "made for one major version of CUDA, which must be that of the driver (`nvidia-smi` shows it): install "
+                "`facestream[tensorrt]` for 13 or `facestream[tensorrt-cu12]` for 12, or choose a runtime on the CPU",
+            ) from error
         except DeviceError as error:
             raise ConflictError(
                 "GPU_MISSING",

@@ -26,6 +26,7 @@ from server.inference.gpu.device import (
 )
 from server.inference.gpu.driver import Driver
 from server.inference.gpu.graphs import capture
+from server.inference.gpu.loss import trouble_in
 from server.inference.gpu.trt import TensorRtRuntime
 
 _log = logging.getLogger(__name__)
@@ -116,10 +117,9 @@ class PycudaDevice:
 
     def compile(self, source: str) -> Kernels:
         """As `Device.compile`: with NVRTC where cuda-bindings find it, else with nvcc, which pycuda calls."""
-        image = self._compiled(source)
-        if image is not None:
-            with translated(self._cuda):
-                return _Kernels(self._cuda, self._cuda.module_from_buffer(image))
+        module = self._compiled(source)
+        if module is not None:
+            return _Kernels(self._cuda, module)
         from pycuda.compiler import SourceModule
 
         try:
@@ -127,13 +127,17 @@ class PycudaDevice:
         except Exception as error:  # CompileError, or whatever a missing nvcc raises
             raise DeviceError(Trouble.FAILED, f"the kernels do not compile: {error}") from error
 
-    def _compiled(self, source: str) -> bytes | None:
-        """What NVRTC makes of the source; None where it isn't installed, which an nvcc may make good."""
+    def _compiled(self, source: str) -> Any:  # noqa: ANN401
+        """What NVRTC makes of the source; None where it isn't installed or too new for the driver: nvcc may do."""
         if self._nvrtc is None:
             return None
         try:
-            return compiled(self._nvrtc, source, self.architecture)
+            image = compiled(self._nvrtc, source, self.architecture)
+            with translated(self._cuda):
+                return self._cuda.module_from_buffer(image)
         except DeviceError as error:
+            if error.trouble is Trouble.LOST:
+                raise
             _log.warning("NVRTC does not serve, nvcc is tried: %s", error.message)
             return None
 
@@ -242,30 +246,8 @@ def translated(cuda: Any) -> Iterator[None]:  # noqa: ANN401
         yield
     except cuda.MemoryError as error:
         raise DeviceError(Trouble.OUT_OF_MEMORY, str(error)) from error
-    except cuda.LaunchError as error:
-        raise DeviceError(Trouble.LOST, str(error)) from error
     except cuda.Error as error:
-        raise DeviceError(_trouble(str(error)), str(error)) from error
-
-
-_LOST_SIGNS = (
-    "illegal memory access",
-    "illegal instruction",
-    "uncorrectable ECC",
-    "context is destroyed",
-    "device-side assert",
-    "hardware stack error",
-    "misaligned address",
-    "no CUDA-capable device",
-    "deinitialized",
-    "unspecified launch failure",
-    "unknown error",
-    "device is busy or unavailable",
-)
-
-
-def _trouble(message: str) -> Trouble:
-    return Trouble.LOST if any(sign in message for sign in _LOST_SIGNS) else Trouble.FAILED
+        raise DeviceError(trouble_in(str(error)), str(error)) from error
 
 
 def open_pycuda(library: EngineLibrary) -> PycudaDevice:

@@ -44,7 +44,7 @@ class Gpu:
         """The GPU of this machine.
 
         Raises:
-            ConflictError: ENGINE_LIBRARY_MISSING, CUDA_LIBRARY_MISSING, GPU_MISSING.
+            ConflictError: ENGINE_LIBRARY_MISSING, CUDA_LIBRARY_MISSING, GPU_MISSING, ENGINE_LIBRARY_UNFIT.
             ModelError: ENGINES_UNUSABLE, ENGINE_KEY_UNSAFE.
         """
         library = find_library()
@@ -82,6 +82,7 @@ class Gpu:
             ModelError: ENGINE_NOT_BUILT, ENGINE_UNLIKE with the numbers, and what `EngineManager.obtain` raises.
             InferenceError: ENGINE_NOT_LOADED, DEVICE_LOST.
             ConflictError: there are no engines for this GPU.
+            CalledOffError: it isn't wanted any more.
         """
         key = self.manager.key(manifest, precision, self.worker.architecture)
         engine = self.manager.obtain(manifest, weights, key, progress=progress)
@@ -101,7 +102,7 @@ class Gpu:
             ModelError: what `EngineManager.obtain` raises.
             InferenceError: ENGINE_NOT_LOADED, DEVICE_LOST.
         """
-        engine = self.manager.obtain(manifest, weights, key, progress=lambda _step: None)
+        engine = self.manager.obtain(manifest, weights, key, progress=Progress())
         return GpuBackend(manifest, engine, self.worker)
 
     def close(self) -> None:
@@ -133,14 +134,14 @@ def open_alone(manifest: Manifest, weights: bytes, precision: Precision, *, engi
     """A single model on the GPU, its engine built first where there is none; nobody has compared it with anything.
 
     Raises:
-        ConflictError: ENGINE_LIBRARY_MISSING, CUDA_LIBRARY_MISSING, GPU_MISSING.
+        ConflictError: ENGINE_LIBRARY_MISSING, CUDA_LIBRARY_MISSING, GPU_MISSING, ENGINE_LIBRARY_UNFIT.
         ModelError: what `EngineManager.obtain` raises.
         InferenceError: ENGINE_NOT_LOADED.
     """
     gpu = Gpu.open(engines_dir, Workload())
     try:
         key = gpu.manager.key(manifest, precision, gpu.worker.architecture)
-        engine = gpu.manager.obtain(manifest, weights, key, progress=lambda step: _log.info("%s", step))
+        engine = gpu.manager.obtain(manifest, weights, key, progress=Progress(lambda step: _log.info("%s", step)))
         return OwnGpuBackend(manifest, engine, gpu.worker)
     except BaseException:
         gpu.close()

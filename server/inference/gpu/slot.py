@@ -12,6 +12,7 @@ import numpy as np
 
 from server.inference.backend import Tensor
 from server.inference.cuts import Batch, Cuts, as_tensor
+from server.inference.engines.builder import no_build
 from server.inference.engines.profiles import Shape, ShapeProfile
 from server.inference.gpu.device import (
     Device,
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 SHAPES_KEPT = 16
 """Shapes that a slot stays prepared for; the one unused for longest goes first."""
+RECORDINGS = 3
+"""Attempts at recording the run of a shape."""
 _FLOAT_BYTES = 4
 
 
@@ -42,11 +45,13 @@ class _Prepared:
         context: of the engine.
         runs: how often it ran.
         graph: the recorded run; None until the second one, or where it can't be recorded.
+        failures: how often it could not be recorded.
     """
 
     context: ExecutionContext
     runs: int = 0
     graph: Graph | None = None
+    failures: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -158,23 +163,27 @@ class Slot:
 
     def _launch(self, prepared: _Prepared) -> None:
         """The first run of a shape is a plain one, because libraries set themselves up in it; then it is recorded."""
-        if prepared.runs == 1 and prepared.context.capturable:
-            prepared.graph = self._recorded(prepared.context)
+        if prepared.runs and prepared.graph is None and prepared.failures < RECORDINGS and prepared.context.capturable:
+            self._record(prepared)
         if prepared.graph is None:
             prepared.context.enqueue(self._stream)
         else:
             prepared.graph.launch(self._stream)
         prepared.runs += 1
 
-    def _recorded(self, context: ExecutionContext) -> Graph | None:
-        """A run of it as a graph; None where that can't be, as when other threads build engines: plain runs will do."""
-        try:
-            return self._device.capture(self._stream, lambda: context.enqueue(self._stream))
-        except DeviceError as error:
-            if error.trouble is not Trouble.FAILED:
-                raise
-            _log.warning("a network's run can't be recorded, so it is put together anew each time: %s", error.message)
-            return None
+    def _record(self, prepared: _Prepared) -> None:
+        """A run of it as a graph, unless an engine is being built or it can't be recorded: plain runs will do."""
+        context = prepared.context
+        with no_build() as undisturbed:
+            if not undisturbed:
+                return
+            try:
+                prepared.graph = self._device.capture(self._stream, lambda: context.enqueue(self._stream))
+            except DeviceError as error:
+                if error.trouble is not Trouble.FAILED:
+                    raise
+                prepared.failures += 1
+                _log.warning("a network's run can't be recorded (%s), so it is put together anew", error.message)
 
     def _prepare(self, shape: Shape, profile: int) -> _Prepared:
         """The engine ready for the shape, with room for it in the buffers."""
@@ -183,11 +192,11 @@ class Slot:
             self._prepared.move_to_end(shape)
             return known
         context = self._engine.context(profile, shape, self._stream)
-        self._make_room(context.scratch_bytes)
+        scratch = self._room(context.scratch_bytes)
         for index, wanted in enumerate((shape, *context.output_shapes)):
             self._grow(index, math.prod(wanted) * _FLOAT_BYTES)
         source, *outputs = (pair.device for pair in self._held())
-        context.bind(source, outputs, self._scratch)
+        context.bind(source, outputs, scratch)
         self._prepared[shape] = prepared = _Prepared(context)
         if len(self._prepared) > SHAPES_KEPT:
             self._drop(next(iter(self._prepared)))
@@ -218,14 +227,16 @@ class Slot:
         assert len(pairs) == len(self._pairs)
         return pairs
 
-    def _make_room(self, nbytes: int) -> None:
-        if nbytes == 0 or (self._scratch is not None and self._scratch.nbytes >= nbytes):
-            return
+    def _room(self, nbytes: int) -> DeviceBuffer:
+        """Memory to compute in; when it moves, what was prepared with the old one is forgotten."""
+        if self._scratch is not None and self._scratch.nbytes >= nbytes:
+            return self._scratch
         self._forget()
         if self._scratch is not None:
             self._scratch.free()
             self._scratch = None
         self._scratch = self._device.memory(nbytes)
+        return self._scratch
 
     def _fill(self, rows: Batch, length: int) -> None:
         """Puts the making of the input into the stream, or its copying where it is made already."""

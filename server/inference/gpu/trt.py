@@ -8,7 +8,11 @@ from typing import Any
 from server.inference.engines.library import EngineLibrary
 from server.inference.engines.messages import listening, logger_of
 from server.inference.engines.profiles import Shape
-from server.inference.gpu.device import DeviceBuffer, DeviceError, ExecutionContext, Stream, Trouble
+from server.inference.gpu.device import DeviceBuffer, DeviceError, ExecutionContext, Stream, Trouble, UnfitLibraryError
+from server.inference.gpu.loss import trouble_in
+
+_LEAST_SCRATCH = 256
+"""Bytes. A context whose memory is ours refuses to run with none installed, even where it needs none."""
 
 
 class TensorRtRuntime:
@@ -18,7 +22,7 @@ class TensorRtRuntime:
         library: TensorRT or TensorRT-RTX.
 
     Raises:
-        DeviceError: there is no CUDA that it could use.
+        UnfitLibraryError: it finds no CUDA that it could use.
     """
 
     def __init__(self, library: EngineLibrary) -> None:
@@ -27,7 +31,8 @@ class TensorRtRuntime:
             try:
                 self._runtime = self._api.Runtime(logger_of(self._api))
             except Exception as error:  # pybind raises TypeError when CUDA is missing
-                raise error_of(f"no runtime: {error}", said) from error
+                reason = error_of(f"no runtime: {error}", said)
+                raise UnfitLibraryError(reason.trouble, reason.message) from error
 
     def load(self, plan: bytes) -> TensorRtEngine:
         """The engine of a plan whose seal was checked.
@@ -115,15 +120,21 @@ class _Context:
             raise error_of(f"the shapes of {missing} are not known for {shape}", said)
         self.output_shapes = tuple(tuple(context.get_tensor_shape(name)) for name in engine.outputs)
         # Of this shape, not of the profile's largest, which may not fit where this one does.
-        self.scratch_bytes = int(context.update_device_memory_size_for_shapes())
+        needed = int(context.update_device_memory_size_for_shapes())
+        if needed == 0 and said:  # which is also what nothing needed looks like
+            raise error_of(f"the memory for {shape} is not known", said)
+        self.scratch_bytes = max(needed, _LEAST_SCRATCH)
 
-    def bind(self, source: DeviceBuffer, outputs: Sequence[DeviceBuffer], scratch: DeviceBuffer | None) -> None:
+    def bind(self, source: DeviceBuffer, outputs: Sequence[DeviceBuffer], scratch: DeviceBuffer) -> None:
         """As `ExecutionContext.bind`."""
-        self._context.set_tensor_address(self._engine.inputs[0], source.address)
-        for name, output in zip(self._engine.outputs, outputs, strict=True):
-            self._context.set_tensor_address(name, output.address)
-        if scratch is not None:
+        names = (self._engine.inputs[0], *self._engine.outputs)
+        with listening() as said:
+            for name, buffer in zip(names, (source, *outputs), strict=True):
+                if not self._context.set_tensor_address(name, buffer.address):
+                    raise error_of(f"the address of {name} was not taken", said)
             self._context.set_device_memory(scratch.address, scratch.nbytes)
+            if said:  # it has no other way to refuse
+                raise error_of("the memory to compute in was not taken", said)
 
     def enqueue(self, stream: Stream) -> None:
         """As `ExecutionContext.enqueue`."""
@@ -136,22 +147,4 @@ class _Context:
 def error_of(what: str, said: Sequence[str]) -> DeviceError:
     """A failure of the library, sorted by what it said; it has no other way to tell."""
     text = "; ".join(said)
-    lowered = f"{what}; {text}".lower()
-    if "out of memory" in lowered or "outofmemory" in lowered or "cudaerror 2:" in lowered:
-        return DeviceError(Trouble.OUT_OF_MEMORY, f"{what}: {text[:300]}")
-    if any(sign in lowered for sign in _LOST_SIGNS):
-        return DeviceError(Trouble.LOST, f"{what}: {text[:300]}")
-    return DeviceError(Trouble.FAILED, f"{what}: {text[:300] or 'TensorRT does not say why'}")
-
-
-_LOST_SIGNS = (
-    "illegal memory access",
-    "device-side assert",
-    "unspecified launch failure",
-    "device is lost",
-    "uncorrectable ecc",
-    "launch timed out",
-    "hardware stack error",
-    "unknown error",
-)
-"""After these errors a CUDA context refuses all further work (CUDA Driver API, CUresult)."""
+    return DeviceError(trouble_in(f"{what}; {text}"), f"{what}: {text[:300] or 'TensorRT does not say why'}")

@@ -12,7 +12,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from server.inference.backend import Backend, Tensor
-from server.inference.engines.builder import EngineBuilder
+from server.inference.engines.builder import EngineBuilder, Progress
 from server.inference.engines.profiles import Shape, ShapeProfile
 from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.device import Device
@@ -84,7 +84,7 @@ def kernels_alone(worker: GpuWorker, backend: GpuBackend, shape: Shape, *, secon
         context = network.engine.context(profile, shape, stream)
         sides = (shape, *context.output_shapes)
         source, *outputs = (device.memory(4 * math.prod(one)) for one in sides)
-        scratch = device.memory(max(256, context.scratch_bytes))
+        scratch = device.memory(context.scratch_bytes)
         context.bind(source, outputs, scratch)
         context.enqueue(stream)
         stream.synchronise()
@@ -133,14 +133,16 @@ def matrix_ceiling(
     """Tera multiply-adds a second of one large matrix product, by the same library: nothing computes faster."""
     network = _product(side, half=half)
     shape = (1, 3, 1, 1)
-    plan = builder.build(network, (ShapeProfile(shape, shape, shape),), builder.target_for(worker.architecture), _quiet)
+    plan = builder.build(
+        network, (ShapeProfile(shape, shape, shape),), builder.target_for(worker.architecture), Progress()
+    )
 
     def multiply(device: Device) -> float:
         engine = device.load(plan)
         stream = device.stream()
         context = engine.context(0, shape, stream)
         source, output = device.memory(256), device.memory(256)
-        scratch = device.memory(max(256, context.scratch_bytes))
+        scratch = device.memory(context.scratch_bytes)
         context.bind(source, [output], scratch)
         for _ in range(3):
             context.enqueue(stream)
@@ -150,15 +152,12 @@ def matrix_ceiling(
             context.enqueue(stream)
         stream.synchronise()
         spent = time.perf_counter() - began
+        del context  # before its engine
         for held in (source, output, scratch, stream, engine):
             held.free()
         return repeats * side**3 / spent / 1e12
 
     return worker.do(multiply)
-
-
-def _quiet(_step: str) -> None:
-    pass
 
 
 def _product(side: int, *, half: bool) -> bytes:

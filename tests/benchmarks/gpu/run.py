@@ -19,6 +19,7 @@ import numpy as np
 from server.errors import FacestreamError
 from server.inference.backend import Backend, Tensor
 from server.inference.combine import CombiningBackend
+from server.inference.engines.builder import Progress
 from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.runtime import Gpu
 from server.inference.load import Runtime
@@ -213,7 +214,7 @@ def _build_int8(gpu: Gpu, plan: Plan, manifest: Manifest, weights: bytes) -> Non
     assert plan.calibration is not None
     key = gpu.manager.key(manifest, Precision.INT8, gpu.worker.architecture)
     crops = read_crops(plan.calibration, manifest)
-    gpu.manager.obtain(manifest, weights, key, calibration=crops, progress=lambda _step: None)
+    gpu.manager.obtain(manifest, weights, key, calibration=crops, progress=Progress())
 
 
 def _speeds_of_all(gpu: Gpu, plan: Plan, report: Report) -> None:
@@ -262,7 +263,7 @@ def _on_gpu(gpu: Gpu, model: tuple[Manifest, bytes, Precision], role: Role, repo
     gate = job_of(manifest, role, detect_side=640, lanes=1).gate
     began = time.perf_counter()
     try:
-        backend, finding = gpu.backend(manifest, weights, precision, gate=gate, progress=lambda _step: None)
+        backend, finding = gpu.backend(manifest, weights, precision, gate=gate, progress=Progress())
     except FacestreamError as error:
         report.add(report.parity, {**row, "result": error.reason, "finding": error.message})
         report.problems.append(f"{manifest.model} in {precision.value}: {error.message}")
@@ -333,10 +334,13 @@ def _yardsticks(gpu: Gpu, plan: Plan, report: Report) -> None:
     ours, others = seen[Precision.FLOAT16], {}
     cuda = onnxruntime_cuda(weights)
     if cuda is not None:
-        others["ONNX Runtime CUDA, f32"] = throughput(lambda: cuda(batch), count, seconds=plan.seconds)
+        others["ONNX Runtime CUDA, f32 (TF32, its default)"] = throughput(
+            lambda: cuda(batch), count, seconds=plan.seconds
+        )
     eager = torch_eager(YARDSTICK_NETWORK)
     if eager is not None:
-        others["PyTorch eager, f32"] = throughput(lambda: eager[0](batch), count, seconds=plan.seconds)
+        name = "PyTorch eager, f32 (convolutions in TF32, its default)"
+        others[name] = throughput(lambda: eager[0](batch), count, seconds=plan.seconds)
     for name, per_s in others.items():
         bar = TORCH_BAR if name.startswith("PyTorch") else BEST_BAR
         report.yardsticks.append({**row, "by": name, "per s": round(per_s, 1), "ours over it": round(ours / per_s, 2)})

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from server.inference.engines.builder import Progress
 from server.inference.engines.manager import Engine, EngineManager
 from server.inference.engines.profiles import Workload
 from server.inference.engines.store import EngineStore
@@ -46,7 +47,7 @@ def engine(model, manager) -> Callable[[str], Engine]:
     def obtain(kind: str) -> Engine:
         manifest, weights = model(kind)
         key = manager.key(manifest, Precision.FLOAT32, "sm00")
-        return manager.obtain(manifest, weights, key, progress=lambda _step: None)
+        return manager.obtain(manifest, weights, key, progress=Progress())
 
     return obtain
 

@@ -10,13 +10,14 @@ import pytest
 
 from server.errors import ConflictError
 from server.inference.engines.library import EngineLibrary
+from server.inference.engines.messages import logger_of
 from server.inference.engines.profiles import ShapeProfile
 from server.inference.gpu.cuda_python import CudaPythonDevice, compiled
 from server.inference.gpu.device import DeviceError, Trouble
-from server.inference.gpu.driver import Driver, trouble_of
+from server.inference.gpu.driver import Driver
 from server.inference.gpu.open import open_gpu
 from server.inference.gpu.pycuda import PycudaDevice, translated
-from server.inference.gpu.slot import Slot
+from server.inference.gpu.slot import RECORDINGS, Slot
 
 PROFILE = ShapeProfile((1, 3, 2, 2), (2, 3, 2, 2), (4, 3, 2, 2))
 
@@ -31,6 +32,8 @@ class Logger:
 
 class Context:
     """An execution context that adds one to every value, at once."""
+
+    needs = 1024
 
     def __init__(self, log, refusal):
         self.log = log
@@ -51,7 +54,7 @@ class Context:
         return []
 
     def update_device_memory_size_for_shapes(self):
-        return 64 * self.shape[0]
+        return self.needs * self.shape[0]
 
     def get_tensor_shape(self, name):
         return self.shape
@@ -383,14 +386,41 @@ def test_a_run_computes_in_as_much_memory_as_its_shape_needs(device, log):
     for length in (2, 4):
         slot.start(np.zeros((length, 3, 2, 2), np.float32), length)
         slot.land()
-    assert [one[1] for one in log if isinstance(one, tuple) and one[0] == "scratch"] == [128, 256]
+    assert [one[1] for one in log if isinstance(one, tuple) and one[0] == "scratch"] == [2048, 4096]
+
+
+def test_a_run_that_needs_no_memory_is_given_some_since_none_is_refused(device, log, monkeypatch):
+    monkeypatch.setattr(Context, "needs", 0)
+    slot = Slot(device, device.load(b"plan"), (PROFILE,))
+    slot.start(np.zeros((1, 3, 2, 2), np.float32), 1)
+    slot.land()
+    assert ("scratch", 256) in log
+
+
+def test_an_address_or_memory_that_the_library_refuses_is_an_error(device, monkeypatch):
+    context = device.load(b"plan").context(0, (1, 3, 2, 2), device.stream())
+    source, output, scratch = (device.memory(256) for _ in range(3))
+    monkeypatch.setattr(Context, "set_tensor_address", lambda self, name, _address: name != "y")
+    with pytest.raises(DeviceError, match="address of y"):
+        context.bind(source, [output], scratch)
+
+
+def test_memory_that_the_library_refuses_without_an_answer_is_an_error_in_its_words(log, monkeypatch):
+    library = library_of(log)
+    device = CudaPythonDevice(library, FakeDriver(log))
+    logger = logger_of(library.api)
+    context = device.load(b"plan").context(0, (1, 3, 2, 2), device.stream())
+    refuse = lambda self, _address, _nbytes: logger.log(Severity.ERROR, "too small")  # noqa: E731
+    monkeypatch.setattr(Context, "set_device_memory", refuse)
+    with pytest.raises(DeviceError, match="too small"):
+        context.bind(device.memory(256), [device.memory(256)], device.memory(256))
 
 
 @pytest.mark.parametrize(
     ("said", "trouble"),
     [
         ("CUDA error 2: out of memory", Trouble.OUT_OF_MEMORY),
-        ("illegal memory access", Trouble.LOST),
+        ("an illegal memory access was encountered", Trouble.LOST),
         ("", Trouble.FAILED),
     ],
 )
@@ -413,6 +443,14 @@ def test_a_device_whose_library_finds_no_cuda_is_left(log):
     assert "cuDevicePrimaryCtxRelease" in log
 
 
+def test_a_library_that_cannot_use_the_driver_is_not_called_a_missing_gpu(log):
+    library = library_of(log)
+    library.api.Runtime = lambda _logger: (_ for _ in ()).throw(TypeError("factory function returned nullptr"))
+    with pytest.raises(ConflictError, match=r"facestream\[tensorrt-cu12\]") as caught:
+        open_gpu(library, {"cuda-python": lambda library: CudaPythonDevice(library, FakeDriver(log))})
+    assert caught.value.reason == "ENGINE_LIBRARY_UNFIT"
+
+
 def test_without_bindings_pycuda_runs_without_graphs(log):
     device = PycudaDevice(library_of(log), FakePycuda(log), None)
     slot = Slot(device, device.load(b"plan"), (PROFILE,))
@@ -433,7 +471,6 @@ def test_without_bindings_pycuda_runs_without_graphs(log):
     ],
 )
 def test_errors_of_the_driver_are_sorted(log, name, trouble):
-    assert trouble_of(name) is trouble
     with pytest.raises(DeviceError, match=f"cuMemAlloc: {name}") as caught:
         Driver(FakeDriver(log, {"cuMemAlloc": name})).call("cuMemAlloc", 4)
     assert caught.value.trouble is trouble
@@ -443,7 +480,8 @@ def test_errors_of_pycuda_are_sorted(log):
     cuda = FakePycuda(log)
     cases = {
         cuda.MemoryError("cuMemAlloc failed: out of memory"): Trouble.OUT_OF_MEMORY,
-        cuda.LaunchError("cuLaunchKernel failed: launch timed out"): Trouble.LOST,
+        cuda.LaunchError("cuLaunchKernel failed: the launch timed out and was terminated"): Trouble.LOST,
+        cuda.LaunchError("cuLaunchKernel failed: too many resources requested for launch"): Trouble.FAILED,
         cuda.Error("cuEventSynchronize failed: an illegal memory access was encountered"): Trouble.LOST,
         cuda.Error("cuEventSynchronize failed: unknown error"): Trouble.LOST,
         cuda.Error("cuEventRecord failed: invalid resource handle"): Trouble.FAILED,
@@ -482,10 +520,10 @@ def test_a_run_that_cannot_be_recorded_is_put_together_anew_each_time(log, caplo
     device = CudaPythonDevice(library_of(log), driver)
     slot = Slot(device, device.load(b"plan"), (PROFILE,))
     rows = np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)
-    for number in range(4):
+    for number in range(6):
         slot.start(rows + number, 1)
         np.testing.assert_array_equal(slot.land()[0], rows + number + 1)
-    assert log.count("cuStreamBeginCapture") == 1
+    assert log.count("cuStreamBeginCapture") == RECORDINGS
     assert "can't be recorded" in caplog.text
 
 

@@ -13,9 +13,11 @@ import pytest
 from server.domain import ColourOrder, PixelSpec
 from server.errors import ConflictError, InferenceError
 from server.inference.cuts import Canvas, Cut, Cuts
+from server.inference.engines.builder import no_build
 from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.device import DeviceError, Trouble
 from server.inference.gpu.fake import Faults, Record, fake_device
+from server.inference.gpu.slot import RECORDINGS
 from server.inference.gpu.worker import GpuWorker
 from server.models import tiny
 from server.vision.preprocess import to_tensor
@@ -290,6 +292,42 @@ def test_a_device_that_is_lost_while_it_is_handed_a_batch_is_lost(backend, fault
     backend.run(crops(1))
     worker._device.capture = lose
     assert reason_of(backend.run, crops(1)) == "DEVICE_LOST"
+
+
+def test_a_device_that_fails_at_the_simplest_thing_too_is_lost_whatever_its_error_says(backend, faults, worker):
+    def fail(_batch):
+        raise DeviceError(Trouble.FAILED, "an error that nobody has heard of")
+
+    def refuse():
+        raise DeviceError(Trouble.FAILED, "an error that nobody has heard of")
+
+    faults.enqueued = fail
+    assert reason_of(backend.run, crops(2)) == "BACKEND_FAILED"
+    assert not worker.lost
+    worker._device.free_bytes = refuse
+    assert reason_of(backend.run, crops(2)) == "DEVICE_LOST"
+    assert worker.lost
+
+
+def test_while_an_engine_is_built_nothing_is_recorded_but_afterwards(backend, record):
+    with no_build() as undisturbed:
+        assert undisturbed
+        for _ in range(6):
+            assert_right(backend.run(crops(4)), crops(4))
+        assert record.launches == 0
+    for _ in range(4):
+        assert_right(backend.run(crops(4)), crops(4))
+    assert record.launches == 4
+
+
+def test_a_run_that_cannot_be_recorded_is_tried_a_few_times_and_answered_all_the_same(backend, worker, caplog):
+    def refuse(_stream, _work):
+        raise DeviceError(Trouble.FAILED, "the stream's work cannot be recorded")
+
+    worker._device.capture = refuse
+    for _ in range(12):
+        assert_right(backend.run(crops(4)), crops(4))
+    assert caplog.text.count("can't be recorded") == 2 * RECORDINGS, "in each of two places"
 
 
 def test_a_batch_that_fails_is_an_error_of_its_caller_alone(backend, faults):
