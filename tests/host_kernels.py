@@ -9,8 +9,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
+from server.inference.gpu.cuda_python import _c_value
 from server.inference.gpu.fake import _stream
 from server.inference.gpu.preprocess import kernel_source
 
@@ -29,28 +28,37 @@ static thread_local Dim blockIdx, threadIdx, blockDim;
 """
 
 _LOOPS = """
-template <typename Body> static void everywhere(const unsigned *shape, Body body) {
+#include <type_traits>
+#include <utility>
+
+template <typename... A, size_t... I>
+static void run(void (*body)(A...), const unsigned *shape, void *const *passed, std::index_sequence<I...>) {
     blockDim = {shape[3], shape[4], shape[5]};
     for (blockIdx.z = 0; blockIdx.z < shape[2]; ++blockIdx.z)
     for (blockIdx.y = 0; blockIdx.y < shape[1]; ++blockIdx.y)
     for (blockIdx.x = 0; blockIdx.x < shape[0]; ++blockIdx.x)
     for (threadIdx.z = 0; threadIdx.z < blockDim.z; ++threadIdx.z)
     for (threadIdx.y = 0; threadIdx.y < blockDim.y; ++threadIdx.y)
-    for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x) body();
+    for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x)
+        body(*static_cast<std::remove_reference_t<A> *>(passed[I])...);
 }
-extern "C" void loop_letterbox(const unsigned *shape, const unsigned char *a, int b, int c, float *d, int e, int f,
-                               int g, int h, int i, int j, Pixels k) {
-    everywhere(shape, [&] { letterbox(a, b, c, d, e, f, g, h, i, j, k); });
+template <typename... A> static void run(void (*body)(A...), const unsigned *shape, void *const *passed) {
+    run(body, shape, passed, std::index_sequence_for<A...>{});
 }
-extern "C" void loop_warp(const unsigned *shape, const unsigned char *a, int b, int c, const float *d, float *e, int f,
-                          int g, Pixels h) {
-    everywhere(shape, [&] { warp(a, b, c, d, e, f, g, h); });
+template <typename... A> static int layout(void (*)(A...), size_t *sizes, size_t *alignments, int *pointers) {
+    int count = 0;
+    ((sizes[count] = sizeof(A), alignments[count] = alignof(A), pointers[count] = std::is_pointer_v<A>, ++count), ...);
+    return count;
 }
+// What a driver knows of a kernel: how it is run, and the sizes and alignments of its parameters.
+#define KERNEL(name)                                                                                                  \\
+    extern "C" void run_##name(const unsigned *shape, void *const *passed) { run(&name, shape, passed); }             \\
+    extern "C" int layout_##name(size_t *sizes, size_t *alignments, int *pointers) {                                  \\
+        return layout(&name, sizes, alignments, pointers);                                                            \\
+    }
+KERNEL(letterbox)
+KERNEL(warp)
 """
-
-
-class _Pixels(ctypes.Structure):
-    _fields_ = [("mean", ctypes.c_float * 3), ("std", ctypes.c_float * 3), ("swap", ctypes.c_int)]
 
 
 class HostKernels:
@@ -61,30 +69,26 @@ class HostKernels:
 
     def launch(self, name, grid, block, arguments, stream):
         shape = (ctypes.c_uint * 6)(*grid, *block)
-        passed = [_passed(argument) for argument in arguments]
-        _stream(stream).put(lambda: self._library[f"loop_{name}"](shape, *passed))
+        held = [_c_value(argument) for argument in arguments]
+        passed = (ctypes.c_void_p * len(held))(*[ctypes.addressof(one) for one in held])
+        _stream(stream).put(lambda: held and self._library[f"run_{name}"](shape, passed))
 
 
 def host_compiler(folder: Path) -> Callable[[str], HostKernels]:
     """Compiles into a folder; a source that was compiled there before is taken as it is."""
-
-    def compile_source(source: str) -> HostKernels:
-        text = _SHIM + source + _LOOPS
-        built = folder / f"kernels-{hashlib.sha256(text.encode()).hexdigest()[:12]}.so"
-        if not built.exists():
-            written = built.with_suffix(".cpp")
-            written.write_text(text)
-            command = [COMPILER, "-std=c++17", "-O2", "-Wall", "-Werror", "-Wno-unused-variable", "-shared", "-fPIC"]
-            subprocess.run([*command, "-o", str(built), str(written)], check=True, capture_output=True, text=True)
-        return HostKernels(ctypes.CDLL(str(built)))
-
-    return compile_source
+    return lambda source: HostKernels(ctypes.CDLL(str(compiled_for_host(folder, source))))
 
 
-def _passed(argument):
-    if isinstance(argument, bytes):
-        return _Pixels.from_buffer_copy(argument)
-    return ctypes.c_int(int(argument)) if isinstance(argument, np.int32) else ctypes.c_void_p(argument)
+def compiled_for_host(folder: Path, source: str) -> Path:
+    """A library of the source's kernels, `run_NAME` and `layout_NAME` for each."""
+    text = _SHIM + source + _LOOPS
+    built = folder / f"kernels-{hashlib.sha256(text.encode()).hexdigest()[:12]}.so"
+    if not built.exists():
+        written = built.with_suffix(".cpp")
+        written.write_text(text)
+        command = [COMPILER, "-std=c++17", "-O2", "-Wall", "-Werror", "-Wno-unused-variable", "-shared", "-fPIC"]
+        subprocess.run([*command, "-o", str(built), str(written)], check=True, capture_output=True, text=True)
+    return built
 
 
-__all__ = ["COMPILER", "HostKernels", "host_compiler", "kernel_source"]
+__all__ = ["COMPILER", "HostKernels", "compiled_for_host", "host_compiler", "kernel_source"]

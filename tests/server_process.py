@@ -64,7 +64,7 @@ class ServerProcess:
         Raises:
             RuntimeError: it ended or stayed silent; its log is in the message.
         """
-        paths = os.pathsep.join([str(PROJECT), str(PROJECT / "proto")])
+        paths = os.pathsep.join(filter(None, [str(PROJECT), str(PROJECT / "proto"), os.environ.get("PYTHONPATH")]))
         self.process = subprocess.Popen(
             self._command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}, cwd=PROJECT
         )

@@ -16,6 +16,7 @@ from server.errors import ConflictError, InferenceError
 from server.inference.backend import FakeBackend
 from server.inference.combine import CombiningBackend
 from server.inference.cuts import Canvas, Cut, Cuts
+from server.inference.engines.builder import Progress
 from server.inference.engines.manager import EngineManager
 from server.inference.engines.profiles import Workload
 from server.inference.engines.store import EngineStore
@@ -61,7 +62,7 @@ def open_fake_gpu(folder: Path):
     workload = Workload(max_crops=16, max_frames=16)
     manager = EngineManager(FakeBuilder(), EngineStore(folder.parent.parent / "engines"), workload)
     key = manager.key(manifest, Precision.FLOAT32, None)
-    engine = manager.obtain(manifest, weights, key, progress=lambda _step: None)
+    engine = manager.obtain(manifest, weights, key, progress=Progress())
     return FakeGpu(manifest, engine, GpuWorker(fake_device()))
 
 

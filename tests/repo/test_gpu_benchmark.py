@@ -24,13 +24,21 @@ from tests.benchmarks.gpu.run import Plan, run
 from tests.gpu import gpu_is_there
 from tests.server_process import MODELS, PROJECT
 
+WORKLOAD = Workload(max_crops=4, max_frames=4)
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.gpu)])
+def gpu(request, tmp_path):
+    if request.param == "real":
+        return Gpu.open(tmp_path / "engines", WORKLOAD)
+    return Gpu(EngineManager(FakeBuilder(), EngineStore(tmp_path / "engines"), WORKLOAD), GpuWorker(fake_device()))
+
 
 @pytest.mark.models
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_all_sections_are_written_down(tmp_path):
-    workload = Workload(max_crops=4, max_frames=4)
-    manager = EngineManager(FakeBuilder(), EngineStore(tmp_path / "engines"), workload)
+def test_all_sections_are_written_down(tmp_path, gpu):
+    name = gpu.worker.device_name
     plan = Plan(
         models_dir=MODELS,
         models=("yunet/2023mar", "dlib-resnet/v1"),
@@ -40,10 +48,10 @@ def test_all_sections_are_written_down(tmp_path):
         minutes=0.005,
         side=64,
     )
-    code = run(Gpu(manager, GpuWorker(fake_device())), plan, tmp_path / "out", problems=[])
+    code = run(gpu, plan, tmp_path / "out", problems=[])
     report = json.loads((tmp_path / "out" / "gpu.json").read_text())
     assert (code, report["problems"]) == (0, [])
-    assert report["facts"]["gpu"] == "fake GPU"
+    assert report["facts"]["gpu"] == name
     assert {row["result"] for row in report["parity"]} == {"passed"}
     assert {(row["model"], row["batch"]) for row in report["speeds"]} == {
         (model, batch) for model in plan.models for batch in plan.batches
