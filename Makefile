@@ -63,12 +63,15 @@ test: setup models ## set everything up and run the tests
 		|| $(BIN)/pytest --ignore tests/e2e --last-failed --last-failed-no-failures none
 	$(BIN)/pytest tests/e2e
 
-test-emulated-gpu: setup models ## what needs a GPU, on one that is emulated: pycuda, NVRTC and all of ours, not TensorRT
-	$(BIN)/python -m tests.emulated_gpu -m pytest -m gpu tests/conformance tests/server tests/repo
-	$(BIN)/python -m tests.emulated_gpu -m pytest tests/emulated_gpu
-	FACESTREAM_EMULATED_SCHEDULE=1 $(BIN)/python -m tests.emulated_gpu -m pytest -m gpu tests/conformance
-	FACESTREAM_WITHOUT_PYCUDA=1 FACESTREAM_EMULATED_SCHEDULE=2 \
-		$(BIN)/python -m tests.emulated_gpu -m pytest -m gpu tests/conformance
+EMULATED = $(BIN)/python -m tests.emulated_gpu
+emulated-gpu: setup ## build the emulated GPU of test-emulated-gpu, once: two or three minutes
+	$(EMULATED) -c ""
+
+test-emulated-gpu: emulated-gpu models ## what needs a GPU, on an emulated one: pycuda, cuda-bindings, NVRTC, not TensorRT
+	$(EMULATED) -m pytest --numprocesses auto tests/emulated_gpu
+	$(EMULATED) -m pytest --numprocesses auto -m gpu tests/conformance tests/repo
+	FACESTREAM_WITHOUT_PYCUDA=1 FACESTREAM_EMULATED_SCHEDULE=1 \
+		$(EMULATED) -m pytest --numprocesses auto -m gpu tests/conformance
 
 check: lint types layers proto-check test ## everything that CI checks
 
@@ -118,6 +121,6 @@ clean: ## remove what was built; models and data stay
 	rm -rf build dist demo/out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help install setup models format lint types layers proto proto-check docs test test-emulated-gpu check peers \
+.PHONY: help install setup models format lint types layers proto proto-check docs test emulated-gpu test-emulated-gpu check peers \
 	bench bench-quick bench-accuracy bench-clusters bench-gallery bench-gpu bench-mining bench-sightings bench-stream \
 	bench-training demo train-demo clean

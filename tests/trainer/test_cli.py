@@ -11,12 +11,12 @@ import torch
 from typer.testing import CliRunner
 
 from server.inference.engines.builder import TensorRtBuilder
-from server.inference.engines.library import find_library
 from server.inference.engines.manager import EngineManager
 from server.inference.engines.profiles import Workload
 from server.inference.engines.store import EngineStore
 from server.inference.manifest import load_manifest
 from server.inference.precision import Precision
+from tests.rtx import rtx
 from tests.server_process import MODELS
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import app
@@ -255,7 +255,7 @@ def test_a_checkpoint_and_its_export_are_judged_alike(trained, faces, pairs, tmp
 
 
 def test_an_export_builds_engines_too_when_asked(trained, faces, pairs, tmp_path):
-    library = pytest.importorskip("tensorrt_rtx")
+    library = rtx()
     exported = run(
         *("export", trained / "best.ckpt", tmp_path / "models", "--crops", faces, "--pairs", pairs),
         *("--model", "tiny/1", "--licence", "CC0-1.0", "--attribution", "nobody"),
@@ -265,9 +265,9 @@ def test_an_export_builds_engines_too_when_asked(trained, faces, pairs, tmp_path
     assert "tensorrt-rtx-sm86-f16" in exported.output.replace("\n", "")
     (engine,) = (tmp_path / "engines").glob("*.engine")
     assert engine.stat().st_size > 100_000
-    assert library.__version__ in engine.read_bytes()[:2000].decode(errors="replace")
+    assert library.version in engine.read_bytes()[:2000].decode(errors="replace")
     # Which engine is a server's for its settings is for the server's own manager to say.
-    server = EngineManager(TensorRtBuilder(find_library()), EngineStore(tmp_path / "engines"), Workload())
+    server = EngineManager(TensorRtBuilder(library), EngineStore(tmp_path / "engines"), Workload())
     manifest = load_manifest(tmp_path / "models" / "tiny" / "1")
     assert server.find(server.key(manifest, Precision.FLOAT16, "sm86")) is not None
 

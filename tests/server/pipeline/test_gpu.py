@@ -14,6 +14,8 @@ import pytest
 
 from server.domain import Codec, EncodedImage
 from server.errors import ConflictError
+from server.inference.engines.builder import TensorRtBuilder
+from server.inference.engines.library import PORTABLE
 from server.inference.engines.manager import EngineManager
 from server.inference.engines.profiles import Workload
 from server.inference.engines.store import EngineStore
@@ -29,6 +31,7 @@ from server.pipeline.load import ModelChoice, load_vision
 from server.vision.decode import ImageLimits, decode_for
 from server.vision.portrait import draw_crowd
 from tests.painted import painted_choice
+from tests.rtx import rtx
 from tests.server_process import MODELS
 
 PICTURE = draw_crowd(range(4), columns=2, side=160)
@@ -114,6 +117,38 @@ def test_a_server_serves_at_once_and_moves_to_the_gpu_when_the_engines_have_pass
     assert (before * after).sum(axis=1).min() > 0.995
     for role in (Role.DETECTOR, Role.EMBEDDER):
         assert [standing for who, standing in rig.told if who is role] == [Standing.PREPARING, Standing.LIVE]
+    loaded.close()
+
+
+class ReallyBuilding(FakeBuilder):
+    """Has TensorRT-RTX build each engine, which only a GPU could load, and gives the fake GPU what it can."""
+
+    def __init__(self):
+        super().__init__()
+        self.real, self.sizes = TensorRtBuilder(rtx()), []
+
+    def build(self, network, profiles, target, progress):
+        self.sizes.append(len(self.real.build(network, profiles, PORTABLE, progress)))
+        return super().build(network, profiles, target, progress)
+
+
+@pytest.mark.models
+@pytest.mark.slow
+def test_every_picture_is_answered_while_tensorrt_builds_and_when_the_engines_take_over(rig):
+    rig.builder = ReallyBuilding()
+    loaded = rig.load(Runtime.TENSORRT_FP16)
+    first = analyse(loaded)[1]
+    answered, on = 0, set()
+    while any(model.standby.status.standing is Standing.PREPARING for model in loaded.models) or answered < 5:
+        on |= {model.backend.name for model in loaded.models}
+        faces, embeddings = analyse(loaded)
+        assert len(faces) == 4
+        assert (embeddings * first).sum(axis=1).min() > 0.995
+        answered += 1
+    assert settle(loaded) == dict.fromkeys((Role.DETECTOR, Role.LANDMARKER, Role.EMBEDDER), Standing.LIVE)
+    assert any("preparing" in name for name in on)
+    assert len(rig.builder.sizes) == 3
+    assert min(rig.builder.sizes) > 100_000
     loaded.close()
 
 
