@@ -94,9 +94,10 @@ def build(  # noqa: PLR0913 - an option each
 
     Example: facestream-models engine build sface --precision f16
     """
-    from server.inference.engines.builder import Progress, TensorRtBuilder
+    from server.inference.engines.builder import TensorRtBuilder
     from server.inference.engines.library import find_library
     from server.inference.engines.profiles import workload_for
+    from server.inference.engines.progress import Progress
     from server.inference.engines.store import EngineStore
     from server.inference.gpu.runtime import own_architecture
     from server.models.engines import Order, build_engine

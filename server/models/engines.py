@@ -14,9 +14,10 @@ import numpy as np
 
 from server.errors import InvalidInputError, ModelError
 from server.inference.backend import Tensor
-from server.inference.engines.builder import EngineBuilder, Progress
+from server.inference.engines.builder import EngineBuilder
 from server.inference.engines.manager import Engine, EngineManager
 from server.inference.engines.profiles import Workload
+from server.inference.engines.progress import Progress
 from server.inference.engines.store import EngineStore
 from server.inference.manifest import Kind, Manifest, load_manifest, verified_weights
 from server.inference.onnx import OnnxBackend

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from server.errors import InferenceError
 from server.inference.backend import Backend
-from server.inference.engines.builder import Progress
+from server.inference.engines.progress import Progress
 from server.inference.gpu.runtime import Gpu
 from server.inference.gpu.worker import GpuWorker
 from server.inference.manifest import load_manifest, verified_weights

@@ -16,9 +16,9 @@ from server.errors import ConflictError, InferenceError
 from server.inference.backend import FakeBackend
 from server.inference.combine import CombiningBackend
 from server.inference.cuts import Canvas, Cut, Cuts
-from server.inference.engines.builder import Progress
 from server.inference.engines.manager import EngineManager
 from server.inference.engines.profiles import Workload
+from server.inference.engines.progress import Progress
 from server.inference.engines.store import EngineStore
 from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.fake import FakeBuilder, fake_device

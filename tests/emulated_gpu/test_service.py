@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from server.errors import InferenceError
-from server.inference.engines.builder import Progress
 from server.inference.engines.library import find_library
 from server.inference.engines.profiles import Workload
+from server.inference.engines.progress import Progress
 from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.open import open_gpu
 from server.inference.gpu.runtime import Gpu

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.errors import ModelError
-from server.inference.engines.builder import EngineBuilder, Progress
+from server.inference.engines.builder import EngineBuilder
 from server.inference.engines.manager import Engine, EngineManager
 from server.inference.engines.profiles import Workload
+from server.inference.engines.progress import Progress
 from server.inference.engines.store import EngineStore
 from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.worker import GpuWorker

@@ -2,73 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from server.errors import ModelError
 from server.inference.engines.library import PORTABLE, EngineLibrary
 from server.inference.engines.messages import listening, logger_of
+from server.inference.engines.one_build import only_build
 from server.inference.engines.profiles import ShapeProfile
-
-
-class Progress:
-    """Told of what is being done for somebody, who may call it off.
-
-    Args:
-        tell: told in a few words what is being done.
-        unwanted: set when the result isn't wanted any more.
-        about: comes before each of the words.
-    """
-
-    def __init__(
-        self,
-        tell: Callable[[str], None] = lambda _step: None,
-        unwanted: threading.Event | None = None,
-        *,
-        about: str = "",
-    ) -> None:
-        self._tell = tell
-        self._unwanted = unwanted or threading.Event()
-        self._about = about
-
-    def __call__(self, step: str) -> None:
-        """A step begins.
-
-        Raises:
-            CalledOffError: the result isn't wanted any more.
-        """
-        self.go_on()
-        self._tell(f"{self._about}: {step}" if self._about else step)
-
-    def go_on(self) -> None:
-        """Nothing new, but is it still wanted?
-
-        Raises:
-            CalledOffError: it isn't.
-        """
-        if self._unwanted.is_set():
-            raise CalledOffError
-
-    def waiting(self, step: str) -> Callable[[], None]:
-        """To be called over and over while somebody waits; the step is told the first time."""
-        told = False
-
-        def ask() -> None:
-            nonlocal told
-            self.go_on() if told else self(step)
-            told = True
-
-        return ask
-
-    def of(self, what: str) -> Progress:
-        """The same, for steps of something that is to be named with each."""
-        return Progress(self._tell, self._unwanted, about=what)
-
-
-class CalledOffError(Exception):
-    """What was being done isn't wanted any more. Ends in whoever called it off."""
+from server.inference.engines.progress import Progress
 
 
 class EngineBuilder(Protocol):
@@ -113,40 +55,6 @@ class EngineBuilder(Protocol):
         ...
 
 
-_ONE_BUILD = threading.Lock()
-"""Builds that time kernels on one GPU beside each other choose bad ones (TensorRT Developer Guide, Threading); held to
-one in each process."""
-
-_PATIENCE_S = 0.1
-"""For how long somebody waits before asking whether he still has to."""
-
-
-@contextmanager
-def no_build() -> Iterator[bool]:
-    """Whether no engine is built now in this process, and none will be meanwhile: for recording a CUDA graph.
-
-    A build waits for the whole device now and then, which breaks a recording of any mode in any other thread, and the
-    build with it (github.com/NVIDIA/TensorRT, issue 2888).
-    """
-    free = _ONE_BUILD.acquire(blocking=False)
-    try:
-        yield free
-    finally:
-        if free:
-            _ONE_BUILD.release()
-
-
-@contextmanager
-def _only_build(progress: Progress) -> Iterator[None]:
-    while not _ONE_BUILD.acquire(timeout=_PATIENCE_S):
-        progress.go_on()
-    try:
-        progress.go_on()
-        yield
-    finally:
-        _ONE_BUILD.release()
-
-
 class TensorRtBuilder:
     """Builds with TensorRT or TensorRT-RTX."""
 
@@ -161,7 +69,7 @@ class TensorRtBuilder:
 
     def build(self, network: bytes, profiles: Sequence[ShapeProfile], target: str, progress: Progress) -> bytes:
         """As `EngineBuilder.build`."""
-        with _only_build(progress), listening() as said:
+        with only_build(progress), listening() as said:
             return self._build(network, profiles, (target, progress), said)
 
     def _build(

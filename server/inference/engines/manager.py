@@ -12,10 +12,11 @@ from typing import TypeAlias
 
 from server.errors import InvalidInputError, ModelError
 from server.inference.backend import Tensor
-from server.inference.engines.builder import EngineBuilder, Progress
+from server.inference.engines.builder import EngineBuilder
 from server.inference.engines.half import to_half
 from server.inference.engines.key import EngineKey
 from server.inference.engines.profiles import ShapeProfile, Workload, profiles_for
+from server.inference.engines.progress import Progress
 from server.inference.engines.quantise import to_int8
 from server.inference.engines.store import EngineStore
 from server.inference.manifest import Manifest

@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from server.inference.backend import Tensor
-from server.inference.engines.builder import Progress
 from server.inference.engines.profiles import Shape, ShapeProfile
+from server.inference.engines.progress import Progress
 from server.inference.gpu.device import (
     Bytes,
     DeviceBuffer,

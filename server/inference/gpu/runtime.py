@@ -8,11 +8,12 @@ from pathlib import Path
 
 from server.errors import ConflictError, ModelError
 from server.inference.backend import Backend
-from server.inference.engines.builder import Progress, TensorRtBuilder
+from server.inference.engines.builder import TensorRtBuilder
 from server.inference.engines.key import EngineKey
 from server.inference.engines.library import find_library
 from server.inference.engines.manager import EngineManager
 from server.inference.engines.profiles import Workload
+from server.inference.engines.progress import Progress
 from server.inference.engines.store import EngineStore
 from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.open import open_gpu

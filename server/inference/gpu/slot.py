@@ -12,7 +12,7 @@ import numpy as np
 
 from server.inference.backend import Tensor
 from server.inference.cuts import Batch, Cuts, as_tensor
-from server.inference.engines.builder import no_build
+from server.inference.engines.one_build import no_build
 from server.inference.engines.profiles import Shape, ShapeProfile
 from server.inference.gpu.device import (
     Device,

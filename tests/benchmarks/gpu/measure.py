@@ -12,8 +12,9 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from server.inference.backend import Backend, Tensor
-from server.inference.engines.builder import EngineBuilder, Progress
+from server.inference.engines.builder import EngineBuilder
 from server.inference.engines.profiles import Shape, ShapeProfile
+from server.inference.engines.progress import Progress
 from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.device import Device
 from server.inference.gpu.worker import GpuWorker

@@ -19,7 +19,7 @@ import numpy as np
 from server.errors import FacestreamError
 from server.inference.backend import Backend, Tensor
 from server.inference.combine import CombiningBackend
-from server.inference.engines.builder import Progress
+from server.inference.engines.progress import Progress
 from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.runtime import Gpu
 from server.inference.load import Runtime

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from server.inference.engines.builder import Progress, TensorRtBuilder
+from server.inference.engines.builder import TensorRtBuilder
 from server.inference.engines.half import to_half
 from server.inference.engines.library import PORTABLE
 from server.inference.engines.profiles import Workload, profiles_for
+from server.inference.engines.progress import Progress
 from server.inference.engines.store import EngineStore
 from server.inference.manifest import load_manifest
 from server.inference.parts import Input, Pixels

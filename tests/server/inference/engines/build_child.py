@@ -12,9 +12,9 @@ import signal
 import sys
 from pathlib import Path
 
-from server.inference.engines.builder import Progress
 from server.inference.engines.manager import EngineManager
 from server.inference.engines.profiles import Workload
+from server.inference.engines.progress import Progress
 from server.inference.engines.store import EngineStore
 from server.inference.gpu.fake import FakeBuilder
 from server.inference.manifest import load_manifest, verified_weights

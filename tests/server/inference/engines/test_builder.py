@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from server.errors import ModelError
-from server.inference.engines.builder import CalledOffError, Progress, TensorRtBuilder, no_build
+from server.inference.engines.builder import TensorRtBuilder
 from server.inference.engines.library import EngineLibrary
 from server.inference.engines.profiles import ShapeProfile
+from server.inference.engines.progress import CalledOffError, Progress
 from tests.server_process import PROJECT
 
 SHAPES = (ShapeProfile((1, 3, 2, 2), (1, 3, 2, 2), (1, 3, 2, 2)),)
@@ -97,50 +98,12 @@ def test_a_build_that_fails_without_being_called_off_is_an_error():
     assert caught.value.reason == "ENGINE_NOT_BUILT"
 
 
-def test_nothing_is_recorded_during_a_build_and_no_build_begins_during_a_recording():
-    seen = []
-
-    def work(_monitor):
-        with no_build() as undisturbed:
-            seen.append(undisturbed)
-        return b"plan"
-
-    assert built(work) == b"plan"
-    assert seen == [False]
-    with no_build() as undisturbed:
-        assert undisturbed
-        another = threading.Thread(target=built, args=(work,))
-        another.start()
-        another.join(0.3)
-        assert another.is_alive()
-    another.join(30)
-    assert seen == [False, False]
-
-
-def test_whoever_waits_for_another_build_can_be_called_off():
-    unwanted = threading.Event()
-    with no_build():
-        threading.Timer(0.2, unwanted.set).start()
-        with pytest.raises(CalledOffError):
-            built(lambda _monitor: b"plan", Progress(unwanted=unwanted))
-
-
-def test_whoever_waits_is_told_so_once_and_can_be_called_off():
-    said, unwanted = [], threading.Event()
-    ask = Progress(said.append, unwanted).waiting("waiting for another build")
-    ask()
-    ask()
-    assert said == ["waiting for another build"]
-    unwanted.set()
-    with pytest.raises(CalledOffError):
-        ask()
-
-
 STOPPED_MIDWAY = """
 import tempfile, threading
 from pathlib import Path
 from server.inference.backend import FakeBackend
-from server.inference.engines.builder import Progress, TensorRtBuilder
+from server.inference.engines.builder import TensorRtBuilder
+from server.inference.engines.progress import Progress
 from server.inference.engines.library import find_library
 from server.inference.engines.manager import EngineManager
 from server.inference.engines.profiles import Workload

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from server.errors import InvalidInputError, ModelError
-from server.inference.engines.builder import Progress
 from server.inference.engines.manager import EngineManager
 from server.inference.engines.profiles import Workload
+from server.inference.engines.progress import Progress
 from server.inference.engines.store import EngineStore
 from server.inference.gpu.fake import FakeBuilder
 from server.inference.precision import Precision

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from server.inference.engines.builder import Progress
+from server.inference.engines.progress import Progress
 from server.inference.gpu.fake import FakeBuilder
 from server.inference.precision import Precision
 from server.models.engines import State, clean_engines, list_engines

@@ -10,8 +10,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from server.errors import InvalidInputError
-from server.inference.engines.builder import Progress, TensorRtBuilder
+from server.inference.engines.builder import TensorRtBuilder
 from server.inference.engines.profiles import ShapeProfile
+from server.inference.engines.progress import Progress
 from server.inference.engines.quantise import AIM, _counts, embeddings, quantised
 from tests.rtx import rtx
 

@@ -10,10 +10,11 @@ import onnx
 import pytest
 
 from server.errors import ModelError
-from server.inference.engines.builder import Progress, TensorRtBuilder
+from server.inference.engines.builder import TensorRtBuilder
 from server.inference.engines.library import PORTABLE
 from server.inference.engines.manager import EngineManager, converted
 from server.inference.engines.profiles import ShapeProfile, Workload, profiles_for
+from server.inference.engines.progress import Progress
 from server.inference.engines.quantise import _Network as Quantisable
 from server.inference.engines.quantise import _prepared as prepared
 from server.inference.gpu.device import DeviceError

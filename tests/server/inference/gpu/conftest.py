@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from server.inference.engines.builder import Progress
 from server.inference.engines.manager import Engine, EngineManager
 from server.inference.engines.profiles import Workload
+from server.inference.engines.progress import Progress
 from server.inference.engines.store import EngineStore
 from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.fake import FakeBuilder, Faults, Record, fake_device

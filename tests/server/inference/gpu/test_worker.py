@@ -13,7 +13,7 @@ import pytest
 from server.domain import ColourOrder, PixelSpec
 from server.errors import ConflictError, InferenceError
 from server.inference.cuts import Canvas, Cut, Cuts
-from server.inference.engines.builder import no_build
+from server.inference.engines.one_build import no_build
 from server.inference.gpu.backend import GpuBackend
 from server.inference.gpu.device import DeviceError, Trouble
 from server.inference.gpu.fake import Faults, Record, fake_device
