@@ -95,7 +95,7 @@ class StandbyBackend:
         prepare: opens the wanted backend.
         wanted: what it will be called.
         fallback: what to do when its device is lost.
-        told: called at every change, and once at the start.
+        told: called at every change, and once at the start, while others wait; it must not call back.
     """
 
     def __init__(
@@ -160,18 +160,21 @@ class StandbyBackend:
         while the interpreter goes down ends the process.
         """
         with self._changed:
-            if not self._open:
-                return
-            self._open = False
+            first, self._open = self._open, False
             primary, self._primary = self._primary, None
         self.call_off()
+        self._await_end()
+        if first:
+            self._standby.close()
+        if primary is not None:
+            primary.close()
+
+    def _await_end(self) -> None:
+        """Of what is being prepared."""
         self._thread.join(_QUICK_S)
         if self._thread.is_alive():
             _log.info("%s is still being prepared, which has to come to an end first", self._status.wanted)
             self._thread.join()
-        self._standby.close()
-        if primary is not None:
-            primary.close()
 
     def _run(self, batch: Batch) -> tuple[Tensor, ...]:
         """On whatever serves; a GPU cuts and fills batches up by itself, a processor wants its few lengths."""

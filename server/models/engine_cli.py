@@ -95,6 +95,7 @@ def build(  # noqa: PLR0913 - an option each
     Example: facestream-models engine build sface --precision f16
     """
     from server.inference.engines.builder import TensorRtBuilder
+    from server.inference.engines.interrupt import interruptible
     from server.inference.engines.library import find_library
     from server.inference.engines.profiles import workload_for
     from server.inference.engines.progress import Progress
@@ -111,10 +112,12 @@ def build(  # noqa: PLR0913 - an option each
         Order(Precision(one.value), architecture, workload, crops.get(one), parity_crops)
         for one in precision or DEFAULT_PRECISIONS
     ]
-    with Talk() as talk:
+    with Talk() as talk, interruptible() as unwanted:
+        progress = Progress(talk.step, unwanted)
 
         def build_one(name: str, order: Order) -> tuple[Engine, str]:
-            return build_engine(folder_named(models_dir, name), order, builder, store, progress=Progress(talk.step))
+            progress.go_on()
+            return build_engine(folder_named(models_dir, name), order, builder, store, progress=progress)
 
         rows = [_row(name, order, build_one) for name in names or installed(models_dir) for order in orders]
     print_rows(rows, output)

@@ -148,13 +148,15 @@ def load_vision(choice: ModelChoice, *, say: Callable[[str], None], ran: Ran = _
 
 def _load_all(
     choice: ModelChoice,
-    load: Callable[[str, Role], LoadedModel],
+    load: Callable[[str, Role, Decision | None], LoadedModel],
     gpu: GpuModels | None,
     say: Callable[[str], None],
 ) -> LoadedVision:
-    detector = load(choice.detector, Role.DETECTOR)
-    embedder = load(choice.embedder, Role.EMBEDDER)
-    landmarker = load(choice.landmarker, Role.LANDMARKER) if choice.landmarker else None
+    wanted = {Role.DETECTOR: choice.detector, Role.EMBEDDER: choice.embedder, Role.LANDMARKER: choice.landmarker}
+    # All before any moves to the GPU: the building of an engine would be in what is measured here, and remembered.
+    decided = {role: _decide(choice, name, role) for role, name in wanted.items() if name}
+    loaded = {role: load(wanted[role], role, decision) for role, decision in decided.items()}
+    detector, embedder, landmarker = loaded[Role.DETECTOR], loaded[Role.EMBEDDER], loaded.get(Role.LANDMARKER)
     models = tuple(model for model in (detector, landmarker, embedder) if model is not None)
     for model in models:
         say(f"{model.role.value} {model.manifest.model} on {model.backend.name}: {model.why}")
@@ -178,12 +180,20 @@ def _fingerprint(models: Sequence[LoadedModel]) -> str:
     return fingerprint_of(*parts)
 
 
-def _load(choice: ModelChoice, gpu: GpuModels | None, ran: Ran, model: str, role: Role) -> LoadedModel:
-    folder, runtime, decision = choice.models_dir / model, choice.runtime, None
-    if runtime is Runtime.AUTO or gpu is not None:
-        cores = Cores(choice.threads, choice.lanes)
-        decision = RuntimeChooser(choice.models_dir, cores, detect_side=choice.detect_side).choose(folder, role)
-        runtime = decision.runtime
+def _decide(choice: ModelChoice, model: str, role: Role) -> Decision | None:
+    """What runs a model on the CPU, which it also does where it is to move to a GPU; None where the user named it."""
+    if choice.runtime is not Runtime.AUTO and not choice.runtime.on_gpu:
+        return None
+    cores = Cores(choice.threads, choice.lanes)
+    chooser = RuntimeChooser(choice.models_dir, cores, detect_side=choice.detect_side)
+    return chooser.choose(choice.models_dir / model, role)
+
+
+def _load(
+    choice: ModelChoice, gpu: GpuModels | None, ran: Ran, model: str, role: Role, decision: Decision | None
+) -> LoadedModel:
+    folder = choice.models_dir / model
+    runtime = choice.runtime if decision is None else decision.runtime
     manifest, backend = load_backend(folder, runtime=runtime, threads=choice.threads, lanes=choice.lanes)
     standby = None
     preprocessor: Preprocessor = CpuPreprocessor()

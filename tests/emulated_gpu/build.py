@@ -6,9 +6,11 @@ linked with that driver; the kernels are server/inference/gpu/kernels.cu for the
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -54,17 +56,26 @@ def build() -> None:
     """Builds what isn't there, or isn't of these sources.
 
     Raises:
+        RuntimeError: there is no compiler.
         subprocess.CalledProcessError: pip or the compiler fails, with its words on stderr.
     """
+    if COMPILER is None:
+        raise RuntimeError("the emulated GPU is compiled by g++, which is not here: install g++ and gcc")
+    BUILT.mkdir(parents=True, exist_ok=True)
+    with (BUILT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+        _build()
+
+
+def _build() -> None:
     site = BUILT / "site"
     headers = site / "nvidia" / "cu13" / "include"
-    BUILT.mkdir(parents=True, exist_ok=True)
-    with _once("site", PYCUDA, *_texts("requirements.txt")) as wanted:
+    with _once("site", PYCUDA, sys.version, *_texts("requirements.txt")) as wanted:
         if wanted:
             _install(site, "-r", str(HERE / "requirements.txt"))
             _driver(headers, "")
             _install(site, str(_pycuda(headers)))
-    with _once("driver", *_texts("build.py", "driver.cpp"), PYCUDA) as wanted:
+    with _once("driver", *_texts("build.py", "driver.cpp"), PYCUDA, sys.version) as wanted:
         if wanted:
             _driver(headers, "")
             _driver(headers, _refusals(site))
@@ -107,6 +118,7 @@ def _driver(headers: Path, refusals: str) -> None:
 def _pycuda(headers: Path) -> Path:
     """A wheel of pycuda, linked with the driver; without optimisation, which would double the minutes it takes."""
     wheels = BUILT / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         _run(*_PIP, "download", "--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--dest", folder, PYCUDA)
         (archive,) = Path(folder).glob("*.tar.gz")

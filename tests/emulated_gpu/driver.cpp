@@ -3,11 +3,14 @@
 // As strict as the real one, or stricter, in what a caller can get wrong:
 // - Work in a stream is done as late as it may be: when somebody waits for it. FACESTREAM_EMULATED_SCHEDULE=N, a seed,
 //   has random streams go on in between instead. What is not waited for has not happened.
-// - Addresses of the device can't be read by the host; beyond both ends of an allocation lies a page that nobody can touch.
+// - Addresses of the device can't be read by the host; before and behind an allocation lie pages that nobody can touch,
+//   behind it after 255 bytes at most.
 // - Memory is looked up when it is copied, not when the copy is asked for: freed memory is an illegal address.
 // - Copies take page-locked memory only. Fresh and freed memory is spoilt.
 // - A thread without a context gets CUDA_ERROR_INVALID_CONTEXT; after an illegal address nothing works any more.
-// - While a stream is captured, its thread may neither allocate nor wait, and the capture is spoilt if it tries.
+// - While a stream is captured, its thread may neither allocate, free nor wait, and the capture is spoilt if it tries. A
+//   wait for the whole device, by any thread, spoils every capture and fails.
+// - A stream that is destroyed goes on with what it was given, as late as it may.
 // - FACESTREAM_EMULATED_LOSS=N: after N pieces of work the device is lost, by an illegal address.
 //
 // Kernels are functions of the library FACESTREAM_EMULATED_KERNELS (tests/host_kernels.py), whatever image is loaded.
@@ -17,6 +20,7 @@
 #include <dlfcn.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -28,6 +32,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -66,6 +71,7 @@ struct Stream {
     std::deque<Work> queue;
     std::unique_ptr<Graph> capture;
     bool spoilt = false;
+    bool busy = false;  // in a function of the host's, during which other threads may call us
 };
 struct Event {
     std::shared_ptr<Mark> mark;
@@ -84,6 +90,7 @@ struct Executable {
     std::shared_ptr<Graph> graph;
 };
 std::set<Stream *> streams;
+std::vector<Stream *> running;  // streams in the order in which they were made, with destroyed ones that aren't done
 std::set<Event *> events;
 std::set<Graph *> graphs;
 std::set<Executable *> executables;
@@ -147,10 +154,23 @@ CUresult release(CUdeviceptr address) {
 
 CUresult step(Stream *stream);
 
+bool runs(Stream *stream) { return std::find(running.begin(), running.end(), stream) != running.end(); }
+
+// Lets another thread finish what it does in a stream; whether there was one.
+bool gave_way(Stream *stream) {
+    if (!stream->busy) return false;
+    lock.unlock();
+    std::this_thread::yield();
+    lock.lock();
+    return true;
+}
+
 CUresult reach(const std::shared_ptr<Mark> &mark) {
     while (!mark->reached && broken == CUDA_SUCCESS) {
-        if (!streams.count(mark->stream) || mark->stream->queue.empty())
-            return break_down(CUDA_ERROR_UNKNOWN, "a mark is waited for that no stream will come to");
+        if (!runs(mark->stream)) return break_down(CUDA_ERROR_UNKNOWN, "a mark is waited for that no stream will come to");
+        if (gave_way(mark->stream)) continue;
+        if (mark->stream->queue.empty())
+            return break_down(CUDA_ERROR_UNKNOWN, "a mark is waited for that its stream has not been given");
         step(mark->stream);
     }
     return broken;
@@ -161,7 +181,9 @@ CUresult step(Stream *stream) {
     stream->queue.pop_front();
     if (work.after && reach(work.after) != CUDA_SUCCESS) return broken;
     if (work.run && broken == CUDA_SUCCESS) {
+        stream->busy = true;
         CUresult code = work.run();
+        stream->busy = false;
         if (code != CUDA_SUCCESS) broken = code;
         if (until_loss > 0 && --until_loss == 0) break_down(CUDA_ERROR_ILLEGAL_ADDRESS, "the device is lost, as was asked");
     }
@@ -170,17 +192,32 @@ CUresult step(Stream *stream) {
 }
 
 CUresult drain(Stream *stream) {
-    while (!stream->queue.empty() && broken == CUDA_SUCCESS) step(stream);
+    while (broken == CUDA_SUCCESS && (gave_way(stream) || !stream->queue.empty()))
+        if (!stream->busy && !stream->queue.empty()) step(stream);
     return broken;
+}
+
+CUresult drain_all() {
+    for (size_t index = 0; index < running.size(); ++index) drain(running[index]);
+    return broken;
+}
+
+// Forgets destroyed streams that are done.
+void bury() {
+    for (size_t index = running.size(); index-- > 0;) {
+        Stream *stream = running[index];
+        if (streams.count(stream) || stream->busy || !stream->queue.empty()) continue;
+        running.erase(running.begin() + index);
+        delete stream;
+    }
 }
 
 // Random streams go on by a few pieces of work, where a seed asks for it.
 void wander() {
     if (!dice) return;
     for (unsigned count = (*dice)() % 4; count && broken == CUDA_SUCCESS; --count) {
-        auto it = streams.begin();
-        std::advance(it, (*dice)() % streams.size());
-        if (!(*it)->queue.empty()) step(*it);
+        Stream *stream = running[(*dice)() % running.size()];
+        if (!stream->busy && !stream->queue.empty()) step(stream);
     }
 }
 
@@ -197,10 +234,12 @@ CUresult put(CUstream handle, Work work) {
 }
 
 // What a thread that captures may not do, since it could wait for other streams.
-CUresult unsafe_while_capturing() {
-    if (!capturing) return CUDA_SUCCESS;
+CUresult spoil_captures(const char *why) {
     for (auto *stream : streams) stream->spoilt |= stream->capture != nullptr;
-    return refuse(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "an allocation or a wait while a stream is captured");
+    return refuse(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, why);
+}
+CUresult unsafe_while_capturing() {
+    return capturing ? spoil_captures("memory or a wait while a stream is captured") : CUDA_SUCCESS;
 }
 
 CUresult copy(CUdeviceptr target, CUdeviceptr source, size_t nbytes, CUstream stream) {
@@ -257,6 +296,14 @@ void emulated_capacity(size_t nbytes) { capacity = nbytes; }
 // Also mends one, which no real driver does.
 void emulated_break(int code) { broken = static_cast<CUresult>(code); }
 void *emulated_host_address(CUdeviceptr address, size_t nbytes) { return address >= DEVICE ? found(address, nbytes) : nullptr; }
+// As a library that builds engines does now and then, in a thread without a context of ours.
+int emulated_wait_for_all() {
+    std::unique_lock<std::recursive_mutex> held(lock);
+    if (!retained) return CUDA_SUCCESS;
+    for (auto *stream : streams)
+        if (stream->capture) return spoil_captures("a wait for the whole device while a stream is captured");
+    return drain_all();
+}
 int emulated_is_captured(CUstream stream) { return reinterpret_cast<Stream *>(stream)->capture != nullptr; }
 
 CUresult cuInit(unsigned) {
@@ -312,6 +359,8 @@ CUresult cuDevicePrimaryCtxRelease(CUdevice) {
     std::unique_lock<std::recursive_mutex> held(lock);
     if (!retained) return refuse(CUDA_ERROR_INVALID_CONTEXT, "the context was released more often than it was retained");
     if (--retained) return broken;
+    drain_all();
+    bury();
     if (size_t left = allocations.size() + streams.size() + events.size() + graphs.size() + executables.size())
         std::fprintf(stderr, "emulated driver: the context ends with %zu things that nobody gave back\n", left);
     return broken;
@@ -349,6 +398,7 @@ CUresult cuMemAlloc(CUdeviceptr *address, size_t nbytes) {
 }
 CUresult cuMemFree(CUdeviceptr address) {
     ENTER;
+    if (CUresult state = unsafe_while_capturing(); state != CUDA_SUCCESS) return state;
     return release(address);
 }
 CUresult cuMemHostAlloc(void **memory, size_t nbytes, unsigned) {
@@ -361,6 +411,7 @@ CUresult cuMemHostAlloc(void **memory, size_t nbytes, unsigned) {
 }
 CUresult cuMemFreeHost(void *memory) {
     ENTER;
+    if (CUresult state = unsafe_while_capturing(); state != CUDA_SUCCESS) return state;
     return release(reinterpret_cast<CUdeviceptr>(memory));
 }
 CUresult cuMemcpyHtoDAsync(CUdeviceptr target, const void *source, size_t nbytes, CUstream stream) {
@@ -377,6 +428,7 @@ CUresult cuStreamCreate(CUstream *stream, unsigned flags) {
     if (flags != CU_STREAM_NON_BLOCKING) return refuse(CUDA_ERROR_NOT_SUPPORTED, "a stream that waits for the default one");
     auto *made = new Stream;
     streams.insert(made);
+    running.push_back(made);
     *stream = reinterpret_cast<CUstream>(made);
     return CUDA_SUCCESS;
 }
@@ -388,6 +440,7 @@ CUresult cuStreamSynchronize(CUstream handle) {
 }
 CUresult cuStreamQuery(CUstream handle) {
     ENTER;
+    if (CUresult state = unsafe_while_capturing(); state != CUDA_SUCCESS) return state;
     auto *stream = reinterpret_cast<Stream *>(handle);
     return !streams.count(stream) ? CUDA_ERROR_INVALID_HANDLE : stream->queue.empty() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
 }
@@ -402,11 +455,9 @@ CUresult cuStreamWaitEvent(CUstream stream, CUevent handle, unsigned) {
 CUresult cuStreamDestroy(CUstream handle) {
     ENTER;
     auto *stream = reinterpret_cast<Stream *>(handle);
-    if (!streams.count(stream)) return CUDA_ERROR_INVALID_HANDLE;
-    CUresult code = drain(stream);
-    streams.erase(stream);
-    delete stream;
-    return code;
+    if (!streams.erase(stream)) return CUDA_ERROR_INVALID_HANDLE;
+    bury();
+    return broken;
 }
 CUresult cuLaunchHostFunc(CUstream stream, CUhostFn function, void *given) {
     ENTER;
@@ -436,6 +487,7 @@ CUresult cuEventRecord(CUevent handle, CUstream stream) {
 }
 CUresult cuEventSynchronize(CUevent handle) {
     ENTER;
+    if (CUresult state = unsafe_while_capturing(); state != CUDA_SUCCESS) return state;
     auto *event = reinterpret_cast<Event *>(handle);
     if (!events.count(event)) return CUDA_ERROR_INVALID_HANDLE;
     if (event->captured) return refuse(CUDA_ERROR_CAPTURED_EVENT, "a wait for a mark that was only recorded");
@@ -443,6 +495,7 @@ CUresult cuEventSynchronize(CUevent handle) {
 }
 CUresult cuEventQuery(CUevent handle) {
     ENTER;
+    if (CUresult state = unsafe_while_capturing(); state != CUDA_SUCCESS) return state;
     auto *event = reinterpret_cast<Event *>(handle);
     if (!events.count(event)) return CUDA_ERROR_INVALID_HANDLE;
     return !event->mark || event->mark->reached ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;

@@ -125,10 +125,14 @@ class _Order:
 
     def __call__(self, folder: Path, crops: NDArray[np.uint8]) -> str:
         """Builds it, and says what came of it."""
+        from server.inference.engines.interrupt import interruptible
+        from server.inference.engines.progress import Progress
         from trainer.export.engine import EngineOrder, export_engine
 
         order = EngineOrder(self.precision, self._architecture, self._workload)
-        engine, cosine = export_engine(folder, order, self._builder, self._store, crops=crops)
+        with interruptible() as unwanted:
+            progress = Progress(unwanted=unwanted)
+            engine, cosine = export_engine(folder, order, self._builder, self._store, crops=crops, progress=progress)
         told = "built" if engine.built else "was in the cache, and not compared again"
         if cosine is not None:
             told += f"; its network on the CPU has a smallest cosine of {cosine:.6f} to the model on {len(crops)} crops"

@@ -41,7 +41,13 @@ class EngineOrder:
 
 
 def export_engine(
-    folder: Path, order: EngineOrder, builder: EngineBuilder, store: EngineStore, *, crops: NDArray[np.uint8]
+    folder: Path,
+    order: EngineOrder,
+    builder: EngineBuilder,
+    store: EngineStore,
+    *,
+    crops: NDArray[np.uint8],
+    progress: Progress | None = None,
 ) -> tuple[Engine, float | None]:
     """The engine of a model folder, and the smallest cosine of its network to the model on the crops.
 
@@ -55,9 +61,11 @@ def export_engine(
         builder: compiles it.
         store: the server's, or one that will be built into anew: engines are sealed for one installation.
         crops: (N, H, W, 3) uint8 BGR, real faces; for int8 also what ranges are measured on.
+        progress: told what is being done.
 
     Raises:
         ModelError: the folder is damaged, ENGINE_UNLIKE, ENGINE_NOT_BUILT.
+        CalledOffError: it isn't wanted any more.
         InvalidInputError: PRECISION_UNSUPPORTED, CALIBRATION_TOO_SMALL.
         ConflictError: there is no building for that GPU here.
     """
@@ -76,7 +84,7 @@ def export_engine(
         manager.key(manifest, order.precision, order.architecture),
         calibration=to_tensor(crops, manifest.pixels()) if order.precision is Precision.INT8 else None,
         check=None if order.precision is Precision.FLOAT32 else check,
-        progress=Progress(),
+        progress=progress or Progress(),
     )
     return engine, cosines[-1] if cosines else None
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from server.errors import ModelError
 from server.inference.engines.library import PORTABLE, EngineLibrary
-from server.inference.engines.messages import listening, logger_of
+from server.inference.engines.messages import Said, listening, logger_of
 from server.inference.engines.one_build import only_build
 from server.inference.engines.profiles import ShapeProfile
 from server.inference.engines.progress import Progress
@@ -73,7 +73,7 @@ class TensorRtBuilder:
             return self._build(network, profiles, (target, progress), said)
 
     def _build(
-        self, network: bytes, profiles: Sequence[ShapeProfile], how: tuple[str, Progress], said: Sequence[str]
+        self, network: bytes, profiles: Sequence[ShapeProfile], how: tuple[str, Progress], said: Said
     ) -> bytes:
         api, (target, progress) = self._library.api, how
         builder = _created(api, said, self.name)
@@ -81,7 +81,7 @@ class TensorRtBuilder:
         parser = api.OnnxParser(definition, builder.logger)
         if not parser.parse(network):
             problems = [str(parser.get_error(index)) for index in range(parser.num_errors)]
-            raise _not_built(self.name, "it does not read the network", problems)
+            raise _not_built(self.name, "it does not read the network", Said(problems))
         monitor = _monitor(api, progress)
         config = self._config(builder, target, monitor)
         tensor = definition.get_input(0).name
@@ -110,7 +110,7 @@ class TensorRtBuilder:
         return config
 
 
-def _created(api: Any, said: Sequence[str], name: str) -> Any:  # noqa: ANN401
+def _created(api: Any, said: Said, name: str) -> Any:  # noqa: ANN401
     try:
         return api.Builder(logger_of(api))
     except Exception as error:  # pybind raises TypeError when CUDA is missing
@@ -165,8 +165,8 @@ def _monitor(api: Any, progress: Progress) -> Any:  # noqa: ANN401
     return Monitor()
 
 
-def _not_built(name: str, what: str, said: Sequence[str]) -> ModelError:
-    reasons = f": {'; '.join(said)[:600]}" if said else ""
+def _not_built(name: str, what: str, said: Said) -> ModelError:
+    reasons = f": {said.text[:600]}" if said.text else ""
     return ModelError(
         "ENGINE_NOT_BUILT",
         f"{name} builds no engine, {what}{reasons}; check the model with `facestream-models verify`, or run it on the "

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 _log = logging.getLogger(__name__)
@@ -14,8 +15,32 @@ _loggers: dict[int, tuple[Any, Any]] = {}
 """By the identity of TensorRT's module: the module, which is kept for that, and its logger."""
 _making = threading.Lock()
 
-_listeners: dict[int, list[str]] = {}
-"""By thread: the errors that were said while it calls the library."""
+@dataclass(slots=True)
+class Said:
+    """The errors that the library said while a thread called it.
+
+    It is true when any is that thread's own, which a decision may rest on.
+
+    Attributes:
+        own: said in the thread that called.
+        overheard: said by threads of the library's own, perhaps for somebody else who called it at that time.
+    """
+
+    own: list[str] = field(default_factory=list)
+    overheard: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Whether the thread that called was told something."""
+        return bool(self.own)
+
+    @property
+    def text(self) -> str:
+        """All of it, the thread's own first."""
+        return "; ".join((*self.own, *self.overheard))
+
+
+_listeners: dict[int, Said] = {}
+"""By thread: what was said while it calls the library."""
 
 
 def logger_of(api: Any) -> Any:  # noqa: ANN401 - TensorRT has no types
@@ -27,12 +52,9 @@ def logger_of(api: Any) -> Any:  # noqa: ANN401 - TensorRT has no types
 
 
 @contextmanager
-def listening() -> Iterator[list[str]]:
-    """The errors that the library says while this thread calls it.
-
-    What it says in a thread of its own is for everybody who calls it at that time.
-    """
-    thread, said = threading.get_ident(), list[str]()
+def listening() -> Iterator[Said]:
+    """The errors that the library says while this thread calls it."""
+    thread, said = threading.get_ident(), Said()
     _listeners[thread] = said
     try:
         yield said
@@ -41,9 +63,12 @@ def listening() -> Iterator[list[str]]:
 
 
 def _heard(message: str) -> None:
-    own = _listeners.get(threading.get_ident())
-    for said in tuple(_listeners.values()) if own is None else (own,):
-        said.append(message)
+    caller = _listeners.get(threading.get_ident())
+    if caller is not None:
+        caller.own.append(message)
+        return
+    for said in tuple(_listeners.values()):
+        said.overheard.append(message)
 
 
 def _made(api: Any) -> Any:  # noqa: ANN401

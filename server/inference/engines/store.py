@@ -129,11 +129,13 @@ class EngineStore:
 
     @staticmethod
     def delete_lock(path: Path) -> None:
-        """Deletes one of `locks`, unless somebody holds it.
+        """Deletes one of `locks`, unless somebody holds it; of a link the link alone, since it locks nothing.
 
         Raises:
             OSError: the disk refuses.
         """
+        if path.is_symlink():
+            path.unlink(missing_ok=True)
         with _existing(path) as handle:
             if handle is not None and _taken(handle) and _is_at(handle, path):
                 path.unlink()
@@ -186,20 +188,27 @@ def _locked(path: Path, waiting: Callable[[], None]) -> int:
         ModelError: ENGINES_UNUSABLE.
     """
     while True:
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise _unusable(path.parent, error) from error
+        handle = _open_lock(path)
         try:
             while not _taken(handle):
                 waiting()
                 time.sleep(_PATIENCE_S)
             if _is_at(handle, path):
                 return handle
-        except BaseException:
+            waiting()  # it was deleted meanwhile: whoever comes next locks another file
+        except BaseException as error:
             os.close(handle)
+            if isinstance(error, OSError):
+                raise _unusable(path.parent, error) from error
             raise
-        os.close(handle)  # it was deleted before we had it: whoever comes next would lock another file
+        os.close(handle)
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:  # ELOOP among them: a link, which would lock what it leads to
+        raise _unusable(path.parent, error) from error
 
 
 def _taken(handle: int) -> bool:

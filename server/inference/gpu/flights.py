@@ -89,16 +89,16 @@ class Flights:
 
     Args:
         spare: gives back memory of the device that no batch needs now, beside that of its network.
-        probe: has the device do the simplest thing; raises DeviceError when it doesn't.
+        attempt: has the device do the simplest thing; raises DeviceError when it doesn't.
 
     Attributes:
         lost: what the device said when it was lost; None while it works. Any thread may read it.
     """
 
-    def __init__(self, spare: Callable[[], None], probe: Callable[[], None]) -> None:
+    def __init__(self, spare: Callable[[], None], attempt: Callable[[], None]) -> None:
         self.lost: str | None = None
         self._spare = spare
-        self._probe = probe
+        self._attempt = attempt
         self._flights: deque[_Flight] = deque()
 
     def __bool__(self) -> bool:
@@ -156,7 +156,7 @@ class Flights:
         if error.trouble is not Trouble.FAILED:
             return error.trouble is Trouble.LOST
         try:
-            self._probe()
+            self._attempt()
         except DeviceError as another:
             return another.trouble is not Trouble.OUT_OF_MEMORY
         return False

@@ -31,7 +31,8 @@ LOST: Mapping[str, str] = MappingProxyType(
         "CUDA_ERROR_UNKNOWN": "unknown error",  # what a GPU that fell off the bus answers
     }
 )
-"""Errors after which the context refuses all further work (CUDA Driver API, CUresult), and NVIDIA's words for them."""
+"""Errors after which the context refuses all further work (CUDA Driver API, CUresult), and those of a device or driver
+that is gone, with NVIDIA's words for them."""
 
 _OUT_OF_MEMORY = ("out of memory", "outofmemory", "cudaerror 2:")
 

@@ -33,9 +33,9 @@ def open_gpu(library: EngineLibrary, openers: Mapping[str, Callable[[EngineLibra
         except UnfitLibraryError as error:
             raise ConflictError(
                 "ENGINE_LIBRARY_UNFIT",
-                f"{name} opens the GPU, but {library.name} {library.version} cannot use it ({error.message}); it is "
-                "made for one major version of CUDA, which must be that of the driver (`nvidia-smi` shows it): install "
-                "`facestream[tensorrt]` for 13 or `facestream[tensorrt-cu12]` for 12, or choose a runtime on the CPU",
+                f"{name} opens the GPU, but {library.name} {library.version} cannot use it ({error.message}): it may "
+                "be made for a newer CUDA than the driver's, which `nvidia-smi` shows; install `facestream[tensorrt]` "
+                "for 13 or `facestream[tensorrt-cu12]` for 12, or choose a runtime on the CPU with --runtime auto",
             ) from error
         except DeviceError as error:
             raise ConflictError(

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from server.inference.engines.library import EngineLibrary
-from server.inference.engines.messages import listening, logger_of
+from server.inference.engines.messages import Said, listening, logger_of
 from server.inference.engines.profiles import Shape
 from server.inference.gpu.device import DeviceBuffer, DeviceError, ExecutionContext, Stream, Trouble, UnfitLibraryError
 from server.inference.gpu.loss import trouble_in
 
 _LEAST_SCRATCH = 256
-"""Bytes. A context whose memory is ours refuses to run with none installed, even where it needs none."""
+"""Bytes. Whether a context whose memory is ours runs with none installed, where it needs none, is not documented."""
 
 
 class TensorRtRuntime:
@@ -22,7 +22,7 @@ class TensorRtRuntime:
         library: TensorRT or TensorRT-RTX.
 
     Raises:
-        UnfitLibraryError: it finds no CUDA that it could use.
+        DeviceError: as an `UnfitLibraryError` where it finds no CUDA that it could use.
     """
 
     def __init__(self, library: EngineLibrary) -> None:
@@ -32,6 +32,8 @@ class TensorRtRuntime:
                 self._runtime = self._api.Runtime(logger_of(self._api))
             except Exception as error:  # pybind raises TypeError when CUDA is missing
                 reason = error_of(f"no runtime: {error}", said)
+                if reason.trouble is not Trouble.FAILED:
+                    raise reason from error
                 raise UnfitLibraryError(reason.trouble, reason.message) from error
 
     def load(self, plan: bytes) -> TensorRtEngine:
@@ -102,7 +104,7 @@ class _Context:
         context: Any,  # noqa: ANN401
         engine: TensorRtEngine,
         case: tuple[int, Shape, Stream],
-        said: Sequence[str],
+        said: Said,
         *,
         capturable: bool,
     ) -> None:
@@ -144,7 +146,7 @@ class _Context:
             raise error_of("the batch was not taken", said)
 
 
-def error_of(what: str, said: Sequence[str]) -> DeviceError:
+def error_of(what: str, said: Said) -> DeviceError:
     """A failure of the library, sorted by what it said; it has no other way to tell."""
-    text = "; ".join(said)
-    return DeviceError(trouble_in(f"{what}; {text}"), f"{what}: {text[:300] or 'TensorRT does not say why'}")
+    why = said.text[:300] or "TensorRT does not say why"
+    return DeviceError(trouble_in(f"{what}; {said.text}"), f"{what}: {why}")

@@ -46,7 +46,7 @@ class GpuWorker:
 
     def __init__(self, open_device: OpenDevice) -> None:
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
-        self._flights = Flights(self._spare, self._probe)
+        self._flights = Flights(self._spare, self._try)
         self._closing = threading.Lock()
         self._closed = False
         self._frames: ResidentFrames | None = None
@@ -218,9 +218,11 @@ class GpuWorker:
         if self._frames is not None:
             self._frames.shrink()
 
-    def _probe(self) -> None:
+    def _try(self) -> None:
         """Has the device come to the end of an empty stream."""
         stream = self._device.stream()
-        stream.synchronise()
-        stream.free()
+        try:
+            stream.synchronise()
+        finally:
+            stream.free()
         self._device.free_bytes()

@@ -174,7 +174,8 @@ def _facts(gpu: Gpu, plan: Plan, report: Report) -> None:
 
 def _installed() -> Iterator[str]:
     """Libraries that matter here, with their versions."""
-    for name in ("tensorrt", "tensorrt-rtx-cu13", "pycuda", "cuda-bindings", "onnxruntime-gpu", "onnxruntime", "torch"):
+    engines = ("tensorrt-cu13", "tensorrt-cu12", "tensorrt-rtx-cu13")
+    for name in (*engines, "pycuda", "cuda-bindings", "onnxruntime-gpu", "onnxruntime", "torch"):
         try:
             yield f"{name} {importlib.metadata.version(name)}"
         except importlib.metadata.PackageNotFoundError:

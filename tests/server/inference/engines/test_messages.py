@@ -42,21 +42,25 @@ def test_each_thread_hears_the_errors_of_its_own_calls_alone(api):
     def build():
         with listening() as said:
             logger.log(Severity.ERROR, "no kernel")
-            heard.extend(said)
+            heard.extend(said.own)
 
     with listening() as said:
         elsewhere(build)
         logger.log(Severity.INTERNAL_ERROR, "out of memory")
         logger.log(Severity.WARNING, "a note")
     logger.log(Severity.ERROR, "too late")
-    assert (said, heard) == (["out of memory"], ["no kernel"])
+    assert (said.own, heard) == (["out of memory"], ["no kernel"])
+    assert said.overheard == []
 
 
-def test_what_the_library_says_in_a_thread_of_its_own_is_for_whoever_calls_it_then(api):
+def test_what_the_library_says_in_a_thread_of_its_own_is_overheard_and_decides_nothing(api):
     with listening() as said:
         elsewhere(logger_of(api).log, Severity.ERROR, "no kernel")
+        assert not said
+        logger_of(api).log(Severity.ERROR, "no engine")
     elsewhere(logger_of(api).log, Severity.ERROR, "too late")
-    assert said == ["no kernel"]
+    assert said
+    assert (said.own, said.overheard, said.text) == (["no engine"], ["no kernel"], "no engine; no kernel")
 
 
 def test_everything_worth_reading_is_in_the_log(api, caplog):

@@ -161,6 +161,20 @@ def test_only_those_who_have_to_wait_are_asked_and_as_long_as_they_do(store, eng
     assert entered.is_set()
 
 
+def test_a_link_in_the_place_of_a_lock_is_an_error_and_can_be_deleted(store, engines_dir, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("of somebody else")
+    lock = engines_dir / f"{KEY.digest}.lock"
+    lock.symlink_to(elsewhere)
+    with pytest.raises(ModelError) as caught, store.only_builder(KEY):
+        pytest.fail("it began")
+    assert caught.value.reason == "ENGINES_UNUSABLE"
+    store.delete_lock(lock)
+    assert elsewhere.exists()
+    with store.only_builder(KEY):
+        pass
+
+
 def test_waiting_ends_with_what_is_raised_meanwhile_and_keeps_no_lock(store, engines_dir):
     def had_enough():
         raise RuntimeError("enough")

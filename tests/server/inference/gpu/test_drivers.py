@@ -451,6 +451,14 @@ def test_a_library_that_cannot_use_the_driver_is_not_called_a_missing_gpu(log):
     assert caught.value.reason == "ENGINE_LIBRARY_UNFIT"
 
 
+def test_a_gpu_whose_memory_is_full_at_the_start_is_no_fault_of_the_library(log):
+    library = library_of(log)
+    library.api.Runtime = lambda _logger: (_ for _ in ()).throw(RuntimeError("Cuda Runtime (out of memory)"))
+    with pytest.raises(ConflictError, match="out of memory") as caught:
+        open_gpu(library, {"cuda-python": lambda library: CudaPythonDevice(library, FakeDriver(log))})
+    assert caught.value.reason == "GPU_MISSING"
+
+
 def test_without_bindings_pycuda_runs_without_graphs(log):
     device = PycudaDevice(library_of(log), FakePycuda(log), None)
     slot = Slot(device, device.load(b"plan"), (PROFILE,))
