@@ -105,7 +105,7 @@ class Clock:
 def choose(openers: Mapping[Runtime, Open], job: Job, clock: Clock | None = None) -> Decision:
     """The fastest candidate that passes the gate.
 
-    Takes about two seconds for a network of a few milliseconds, and once more the time to open every candidate.
+    Takes two to seven seconds for a default model, with opening the candidates; longer at larger detection sizes.
 
     Args:
         openers: of the candidates, the reference among them.

@@ -27,7 +27,7 @@ DECISIONS_FILE = ".runtimes.json"
 
 _LIBRARIES = ("onnxruntime", "openvino", "numpy")
 _MOST_ENTRIES = 64
-_METHOD = 2
+_METHOD = 3
 """Goes up when probes, thresholds or the way of measuring change: earlier decisions then no longer count."""
 
 

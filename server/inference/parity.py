@@ -38,6 +38,18 @@ LEAST_IOU = 0.95
 MOST_SHIFT = 0.01
 """How far a landmark may lie from the reference's, as a share of the longer side of the face's box."""
 
+MOST_SCORE: Mapping[Precision, float] = MappingProxyType(
+    {Precision.FLOAT32: 0.02, Precision.FLOAT16: 0.02, Precision.BFLOAT16: 0.05, Precision.INT8: 0.05}
+)
+"""How far a face's score may lie from the reference's, by what the backend computes in: thresholds were chosen for the
+reference's scores. On drawn faces the default detectors keep within 0.005 in float16 and 0.031 in bfloat16.
+"""
+
+MOST_FACES = 1500
+"""In one picture, and of proposals too: twenty times as many as are drawn in the fullest one. Who finds more finds
+them everywhere, and comparing them takes minutes and gigabytes.
+"""
+
 _UNSURE = 0.02
 """Of faces whose score is so near the threshold, either side may miss one."""
 
@@ -73,8 +85,8 @@ class Gate(Protocol):
     """Compares a backend's answers with the reference's."""
 
     @property
-    def probes(self) -> tuple[Tensor, ...]:
-        """Batches (N, 3, H, W) float32."""
+    def probes(self) -> Sequence[Tensor]:
+        """Batches (N, 3, H, W) float32; they may be made anew each time that they are asked for."""
         ...
 
     def compare(self, wanted: Answers, found: Answers, precision: Precision) -> Verdict:
@@ -88,16 +100,35 @@ class Gate(Protocol):
         ...
 
 
-def answers(gate: Gate, backend: Backend) -> Answers:
+def _never_stops() -> None:
+    """Nobody can call it off."""
+
+
+def answers(gate: Gate, backend: Backend, go_on: Callable[[], None] = _never_stops) -> Answers:
     """A backend's outputs for a gate's probes.
+
+    Args:
+        gate: whose probes they are.
+        backend: answers.
+        go_on: asked before every probe; what it raises ends it.
 
     Raises:
         InferenceError: it fails.
     """
-    return [run_in_buckets(backend, batch) for batch in gate.probes]
+    found: Answers = []
+    for batch in gate.probes:
+        go_on()
+        found.append(run_in_buckets(backend, batch))
+    return found
 
 
-def judge(gate: Gate, wanted: Answers, candidate: Backend, precision: Precision) -> Verdict:
+def judge(
+    gate: Gate,
+    wanted: Answers,
+    candidate: Backend,
+    precision: Precision,
+    go_on: Callable[[], None] = _never_stops,
+) -> Verdict:
     """The verdict on a candidate that computes in `precision`; one that fails doesn't pass.
 
     Args:
@@ -105,9 +136,10 @@ def judge(gate: Gate, wanted: Answers, candidate: Backend, precision: Precision)
         wanted: `answers` of the reference.
         candidate: to be judged.
         precision: what it computes in.
+        go_on: asked before every probe; what it raises ends it.
     """
     try:
-        found = answers(gate, candidate)
+        found = answers(gate, candidate, go_on)
     except InferenceError as error:
         return Verdict(False, error.message)
     return gate.compare(wanted, found, precision)
@@ -121,7 +153,7 @@ class EmbedderGate:
         probes: batches (N, 3, H, W) float32 of crops of different faces, two or more in all.
     """
 
-    probes: tuple[Tensor, ...]
+    probes: Sequence[Tensor]
 
     def compare(self, wanted: Answers, found: Answers, precision: Precision) -> Verdict:
         """As `Gate.compare`."""
@@ -136,8 +168,8 @@ class EmbedderGate:
         # Written so that a NaN does not pass.
         return Verdict(
             cosines[worst] >= least,
-            f"least cosine {_floor(cosines[worst])} {_where(self.probes[worst])}, at least {least}; {len(one)} faces "
-            f"in {_shapes(self.probes)}",
+            f"least cosine {_floor(cosines[worst])} {_where(self.probes[worst].shape)}, at least {least}; {len(one)} "
+            f"faces in {_shapes([probe.shape for probe in self.probes])}",
         )
 
 
@@ -149,45 +181,61 @@ class Agreement:
         sure: how many faces the reference is sure of in each picture.
         iou: the least of a face that either side is sure of.
         shift: the furthest that a landmark moved, in faces.
+        score: the most that a face's score differs.
+        shape: of the probe, (N, 3, H, W).
     """
 
     sure: tuple[int, ...]
     iou: float
     shift: float
+    score: float
+    shape: tuple[int, ...]
+
+
+class CrowdedError(Exception):
+    """One of the two finds so many faces that comparing them would take minutes; says who, and where."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectorGate:
-    """The same faces must be found, with the same boxes and landmarks.
+    """The same faces must be found, with the same boxes, landmarks and scores.
 
     Attributes:
         probes: batches (N, 3, H, W) float32 of pictures with faces.
         read: what the outputs mean.
         min_score: below it a face is none, 0..1.
         propose: as `read`, with all boxes of a face and not the most confident alone; None when there is one of each.
+        max_overlap: of two proposed boxes with a greater intersection over union, `read` keeps one.
     """
 
-    probes: tuple[Tensor, ...]
+    probes: Sequence[Tensor]
     read: ReadFaces
     min_score: float
     propose: ReadFaces | None = None
+    max_overlap: float = 1.0
 
     def compare(self, wanted: Answers, found: Answers, precision: Precision) -> Verdict:
-        """As `Gate.compare`; boxes and landmarks must agree whatever `precision` is."""
-        del precision
-        agreements = self.agreements(wanted, found)
-        blind = [probe for probe, one in zip(self.probes, agreements, strict=True) if not all(one.sure)]
+        """As `Gate.compare`; boxes and landmarks must agree as well whatever `precision` is."""
+        try:
+            agreements = self.agreements(wanted, found)
+        except CrowdedError as error:
+            return Verdict(False, str(error))
+        blind = [one for one in agreements if not all(one.sure)]
         if blind:
             count = f"{len(blind)} of {len(agreements)} probes"
-            return Verdict(False, f"the reference is sure of no face in {count}, first {_where(blind[0])}")
-        ious, shifts = [one.iou for one in agreements], [one.shift for one in agreements]
-        worst, furthest = int(np.argmin(ious)), int(np.argmax(shifts))  # the first NaN, if there is one
+            return Verdict(False, f"the reference is sure of no face in {count}, first {_where(blind[0].shape)}")
+        # NumPy's find the first NaN, if there is one.
+        box = agreements[int(np.argmin([one.iou for one in agreements]))]
+        landmark = agreements[int(np.argmax([one.shift for one in agreements]))]
+        score = agreements[int(np.argmax([one.score for one in agreements]))]
+        most = MOST_SCORE[precision]
         # Written so that a NaN does not pass.
         return Verdict(
-            ious[worst] >= LEAST_IOU and shifts[furthest] <= MOST_SHIFT,
-            f"least IoU {_floor(ious[worst])} {_where(self.probes[worst])}, at least {LEAST_IOU}; landmarks within "
-            f"{shifts[furthest]:.2g} of a face {_where(self.probes[furthest])}, at most {MOST_SHIFT}; "
-            f"{sum(sum(one.sure) for one in agreements)} faces in {_shapes(self.probes)}",
+            box.iou >= LEAST_IOU and landmark.shift <= MOST_SHIFT and score.score <= most,
+            f"least IoU {_floor(box.iou)} {_where(box.shape)}, at least {LEAST_IOU}; landmarks within "
+            f"{landmark.shift:.2g} of a face {_where(landmark.shape)}, at most {MOST_SHIFT}; scores within "
+            f"{score.score:.2g} {_where(score.shape)}, at most {most}; "
+            f"{sum(sum(one.sure) for one in agreements)} faces in {_shapes([one.shape for one in agreements])}",
         )
 
     def agreements(self, wanted: Answers, found: Answers) -> list[Agreement]:
@@ -196,27 +244,42 @@ class DetectorGate:
         Args:
             wanted: the reference's outputs for the probes.
             found: the candidate's.
-        """
-        return [self._agreement(*all_of) for all_of in zip(self.probes, wanted, found, strict=True)]
 
-    def _agreement(self, probe: Tensor, wanted: Sequence[Tensor], found: Sequence[Tensor]) -> Agreement:
-        size = (probe.shape[3], probe.shape[2])
+        Raises:
+            CrowdedError: either finds more than `MOST_FACES` in a picture.
+        """
+        return [self._agreement(probe.shape, *both) for probe, *both in zip(self.probes, wanted, found, strict=True)]
+
+    def _agreement(self, shape: tuple[int, ...], wanted: Sequence[Tensor], found: Sequence[Tensor]) -> Agreement:
         ious: list[float] = []
-        shifts: list[float] = []
+        pairs: list[tuple[Faces, Faces]] = []
         sure: list[int] = []
-        for (one, ones), (other, others) in zip(self._seen(wanted, size), self._seen(found, size), strict=True):
+        seen = zip(self._seen(wanted, shape, "the reference"), self._seen(found, shape, "the candidate"), strict=True)
+        for (one, ones), (other, others) in seen:
             sure.append(int(self._sure(one).sum()))
             ious += (self._worst_iou(one, others), self._worst_iou(other, ones))
-            shifts.append(_worst_shift(one, others))
+            # Both ways: what the candidate keeps, the reference may have among its tied ones alone.
+            pairs += (_paired(one, others), _paired(other, ones)[::-1])
         # NumPy's, since Python's own lose a NaN.
-        return Agreement(tuple(sure), float(np.min(ious)), float(np.max(shifts)))
+        return Agreement(
+            sure=tuple(sure),
+            iou=float(np.min(ious)),
+            shift=float(np.max([_worst_shift(*pair) for pair in pairs])),
+            score=float(np.max([np.abs(a.scores - b.scores).max(initial=0.0) for a, b in pairs])),
+            shape=shape,
+        )
 
-    def _seen(self, outputs: Sequence[Tensor], size: tuple[int, int]) -> list[tuple[Faces, Faces]]:
-        """Of each picture the faces, and these with what is tied with them."""
-        faces = self.read(outputs, size)
+    def _seen(self, outputs: Sequence[Tensor], shape: tuple[int, ...], who: str) -> list[tuple[Faces, Faces]]:
+        """Of each picture the faces, and these with what is tied with them.
+
+        Raises:
+            CrowdedError: there are too many.
+        """
+        faces = _countable(self.read(outputs, (shape[3], shape[2])), shape, who)
         if self.propose is None:
             return [(one, one) for one in faces]
-        return [(one, _tied(one, all_of)) for one, all_of in zip(faces, self.propose(outputs, size), strict=True)]
+        proposed = _countable(self.propose(outputs, (shape[3], shape[2])), shape, who)
+        return [(one, _tied(one, all_of, self.max_overlap)) for one, all_of in zip(faces, proposed, strict=True)]
 
     def _sure(self, faces: Faces) -> NDArray[np.bool_]:
         return np.asarray(faces.scores >= self.min_score + _UNSURE, np.bool_)
@@ -248,23 +311,46 @@ def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray
     return np.asarray(shared / np.maximum(union, _MIN_NORM))
 
 
-def _tied(faces: Faces, proposed: Faces) -> Faces:
-    """Of the proposed faces, those that a little rounding would have put in place of a face that they overlap."""
+def _countable(pictures: list[Faces], shape: tuple[int, ...], who: str) -> list[Faces]:
+    """The same, when they can be compared.
+
+    Raises:
+        CrowdedError: there are too many.
+    """
+    most = max(len(faces) for faces in pictures)
+    if most > MOST_FACES:
+        raise CrowdedError(f"{who} finds {most} faces in one picture {_where(shape)}, where {MOST_FACES} are too many")
+    return pictures
+
+
+def _tied(faces: Faces, proposed: Faces, max_overlap: float) -> Faces:
+    """The faces, and of the proposed ones those that a little rounding would have put in place of one of them."""
     near = proposed.scores[:, None] >= faces.scores[None] - _TIE
-    tied = near & (overlaps(proposed.boxes, faces.boxes) > 0)
+    shared = overlaps(proposed.boxes, faces.boxes)
+    # A face is among the proposed ones, overlaps itself fully, and stays even where nothing goes.
+    tied = near & ((shared > max_overlap) | (shared >= 1))
     return proposed.take(np.asarray(tied.any(axis=1), np.bool_))
 
 
+def _paired(faces: Faces, others: Faces) -> tuple[Faces, Faces]:
+    """The faces whose boxes the others have too, and beside each the other one whose landmarks are most like its own.
+
+    Tied boxes may lie so near each other that rounding would pair the wrong ones by their boxes.
+    """
+    if len(faces) == 0 or len(others) == 0:
+        return faces.take(np.zeros(len(faces), np.bool_)), others.take(np.zeros(len(others), np.bool_))
+    same = overlaps(faces.boxes, others.boxes) >= LEAST_IOU
+    away = np.linalg.norm(faces.landmarks[:, None] - others.landmarks[None], axis=3).max(axis=2)
+    partner = np.where(same, away, np.inf).argmin(axis=1)  # the first NaN, if there is one
+    both = np.asarray(same.any(axis=1), np.bool_)
+    return faces.take(both), others.take(partner[both])
+
+
 def _worst_shift(wanted: Faces, found: Faces) -> float:
-    """The furthest that a landmark moved, as a share of its face's longer side; only faces that both have count."""
-    if len(wanted) == 0 or len(found) == 0:
-        return 0.0
-    shared = overlaps(wanted.boxes, found.boxes)
-    partner = shared.argmax(axis=1)
-    away = np.linalg.norm(wanted.landmarks - found.landmarks[partner], axis=2).max(axis=1)
-    sides = (wanted.boxes[:, 2:] - wanted.boxes[:, :2]).max(axis=1)
-    both = shared.max(axis=1) >= LEAST_IOU
-    return float((away / sides)[both].max(initial=0.0))
+    """The furthest that a landmark moved between pairs, as a share of the longer side of the wanted face."""
+    away = np.linalg.norm(wanted.landmarks - found.landmarks, axis=2).max(axis=1, initial=0.0)
+    sides = (wanted.boxes[:, 2:] - wanted.boxes[:, :2]).max(axis=1, initial=_MIN_NORM)
+    return float((away / sides).max(initial=0.0))
 
 
 def _unit(vectors: Tensor) -> Tensor:
@@ -272,15 +358,15 @@ def _unit(vectors: Tensor) -> Tensor:
     return np.asarray(vectors / np.maximum(norms, _MIN_NORM), np.float32)
 
 
-def _where(probe: Tensor) -> str:
+def _where(shape: tuple[int, ...]) -> str:
     """The shape of a probe in words, width before height."""
-    length, _, height, width = probe.shape
+    length, _, height, width = shape
     return f"at {width}x{height} " + ("alone" if length == 1 else f"in a batch of {length}")
 
 
-def _shapes(probes: Sequence[Tensor]) -> str:
-    """How many shapes the probes have, in words."""
-    count = len({probe.shape for probe in probes})
+def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:
+    """How many shapes there are, in words."""
+    count = len(set(shapes))
     return f"{count} shape{'s' * (count > 1)}"
 
 

@@ -113,7 +113,7 @@ def _about(name: str, made: Quantised) -> list[Figure]:
 
 
 def _detector(name: str) -> list[Figure]:
-    """Least IoU and furthest landmark in float16 on drawn faces and on frames of the clip."""
+    """Least IoU, furthest landmark and most of a score in float16 on drawn faces and on frames of the clip."""
     manifest, weights = _read(name)
     reference, candidate = (OnnxBackend(manifest, network, threads=1) for network in (weights, to_half(weights)))
     drawn = job_of(manifest, Role.DETECTOR, detect_side=640, lanes=1).gate
@@ -123,8 +123,10 @@ def _detector(name: str) -> list[Figure]:
         gate = replace(drawn, probes=probes)
         agreements = gate.agreements(answers(gate, reference), answers(gate, candidate))
         iou, shift = min(one.iou for one in agreements), max(one.shift for one in agreements)
+        score = max(one.score for one in agreements)
         title = f"{name} f16, {sum(sum(one.sure) for one in agreements)} faces of {what}"
         figures += [Figure(f"{title}: least IoU", iou, ""), Figure(f"{title}: furthest landmark", shift, "faces")]
+        figures.append(Figure(f"{title}: most that a score differs", score, ""))
     reference.close()
     candidate.close()
     return figures

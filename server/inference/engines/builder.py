@@ -72,9 +72,7 @@ class TensorRtBuilder:
         with only_build(progress), listening() as said:
             return self._build(network, profiles, (target, progress), said)
 
-    def _build(
-        self, network: bytes, profiles: Sequence[ShapeProfile], how: tuple[str, Progress], said: Said
-    ) -> bytes:
+    def _build(self, network: bytes, profiles: Sequence[ShapeProfile], how: tuple[str, Progress], said: Said) -> bytes:
         api, (target, progress) = self._library.api, how
         builder = _created(api, said, self.name)
         definition = builder.create_network(_flags(api))

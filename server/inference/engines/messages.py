@@ -15,6 +15,7 @@ _loggers: dict[int, tuple[Any, Any]] = {}
 """By the identity of TensorRT's module: the module, which is kept for that, and its logger."""
 _making = threading.Lock()
 
+
 @dataclass(slots=True)
 class Said:
     """The errors that the library said while a thread called it.

@@ -90,7 +90,7 @@ class Gpu:
         candidate = GpuBackend(manifest, engine, self.worker)
         try:
             progress(f"{manifest.model}: comparing with the reference")
-            finding = hold_to_reference(manifest, weights, candidate, precision, gate)
+            finding = hold_to_reference(manifest, weights, candidate, precision, gate, progress)
         except BaseException:
             candidate.close()
             raise
@@ -149,19 +149,22 @@ def open_alone(manifest: Manifest, weights: bytes, precision: Precision, *, engi
         raise
 
 
-def hold_to_reference(manifest: Manifest, weights: bytes, candidate: Backend, precision: Precision, gate: Gate) -> str:
+def hold_to_reference(
+    manifest: Manifest, weights: bytes, candidate: Backend, precision: Precision, gate: Gate, progress: Progress
+) -> str:
     """What the gate found, when it passes the candidate.
 
     Raises:
         ModelError: ENGINE_UNLIKE with the numbers.
         InferenceError: the reference fails.
+        CalledOffError: it isn't wanted any more.
     """
     from server.inference.onnx import OnnxBackend
 
     reference = OnnxBackend(manifest, weights, threads=1)
     started = time.monotonic()
     try:
-        verdict = judge(gate, answers(gate, reference), candidate, precision)
+        verdict = judge(gate, answers(gate, reference, progress.go_on), candidate, precision, progress.go_on)
     finally:
         reference.close()
     _log.info(

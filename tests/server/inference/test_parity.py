@@ -10,8 +10,18 @@ import pytest
 
 from server.domain import Faces
 from server.errors import InferenceError
+from server.inference import parity
 from server.inference.backend import FakeBackend
-from server.inference.parity import LEAST_COSINE, DetectorGate, EmbedderGate, answers, judge, overlaps
+from server.inference.parity import (
+    LEAST_COSINE,
+    MOST_FACES,
+    MOST_SCORE,
+    DetectorGate,
+    EmbedderGate,
+    answers,
+    judge,
+    overlaps,
+)
 from server.inference.precision import Precision
 
 EXACT = Precision.FLOAT32
@@ -117,6 +127,22 @@ def test_a_reference_that_fails_is_an_error():
         answers(gate, FakeBackend(flat, failure=RuntimeError("no kernel")))
 
 
+@pytest.mark.parametrize("precision", list(Precision), ids=lambda precision: precision.value)
+def test_whoever_asks_may_stop_between_probes(precision):
+    asked = []
+
+    def go_on():
+        asked.append(precision)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+
+    gate = EmbedderGate((CROPS, CROPS[:1], CROPS[:2]))
+    run = []
+    with pytest.raises(KeyboardInterrupt):
+        judge(gate, [], FakeBackend(lambda batch: run.append(len(batch)) or flat(batch)), precision, go_on)
+    assert run == [4, 2]  # the first probe's six, in two lengths
+
+
 # ---- detectors
 
 FRAME = np.zeros((1, 3, 64, 96), np.float32)
@@ -135,15 +161,15 @@ def numbered(number):
     return FakeBackend(lambda batch: (np.full((len(batch), 1), number, np.float32),))
 
 
-def compared(wanted, found, *, proposed=None):
+def compared(wanted, found, *, proposed=None, precision=EXACT):
     """The verdict when reference and candidate find these faces, and propose those."""
 
     def reading(known):
         return lambda outputs, size: [known[int(outputs[0][0, 0])]]
 
     propose = None if proposed is None else reading(proposed)
-    gate = DetectorGate((FRAME,), reading([wanted, found]), min_score=0.5, propose=propose)
-    return judge(gate, answers(gate, numbered(0)), numbered(1), EXACT)
+    gate = DetectorGate((FRAME,), reading([wanted, found]), min_score=0.5, propose=propose, max_overlap=0.3)
+    return judge(gate, answers(gate, numbered(0)), numbered(1), precision)
 
 
 def compared_in_two_shapes(seen):
@@ -245,6 +271,91 @@ def test_a_tied_box_that_the_other_side_proposes_as_well_may_be_kept(score, pass
 def test_a_tied_box_that_the_reference_does_not_propose_is_another_face():
     proposed = [faces(), faces([*BOXES, OTHER], [0.899, 0.9, 0.9])]
     assert not compared(faces(), faces([OTHER, BOXES[1]]), proposed=proposed).passed
+
+
+@pytest.mark.parametrize(
+    ("shift", "passed"),
+    [
+        pytest.param(0.0, True, id="which of the two is kept is a matter of rounding"),
+        pytest.param(3.0, False, id="the one that the candidate keeps has wrong landmarks"),
+    ],
+)
+def test_a_tied_box_that_the_candidate_keeps_must_be_right_too(shift, passed):
+    boxes, scores = [*BOXES, OTHER], [0.9, 0.9, 0.899]
+    moved = faces(boxes, [0.899, 0.9, 0.9])
+    moved.landmarks[2] += np.float32(shift)
+    kept = moved.take(np.asarray([2, 1]))
+    assert compared(faces(), kept, proposed=[faces(boxes, scores), moved]).passed is passed
+
+
+def test_of_two_boxes_that_are_almost_the_same_the_one_with_the_same_landmarks_is_the_partner():
+    near = (10, 10, 50, 60.5)
+    both = faces([BOXES[0], near, BOXES[1]], [0.9, 0.899, 0.9])
+    both.landmarks[1] += np.float32(3)
+    moved = faces([near, BOXES[0], BOXES[1]], [0.899, 0.9, 0.9])  # as if rounding had swapped the boxes
+    moved.landmarks[1] += np.float32(3)
+    kept = both.take(np.asarray([0, 2]))
+    assert compared(kept, moved.take(np.asarray([0, 2])), proposed=[both, moved]).passed
+
+
+def test_a_box_that_the_face_would_not_have_suppressed_is_not_tied_with_it():
+    neighbour = (45, 10, 85, 60)  # of the first face it covers an eighth
+    proposed = [faces([*BOXES, neighbour], [0.9, 0.9, 0.899])] * 2
+    assert not compared(faces(), faces([neighbour, *BOXES]), proposed=proposed).passed
+
+
+@pytest.mark.parametrize("precision", list(Precision), ids=lambda precision: precision.value)
+@pytest.mark.parametrize("sign", [1, -1], ids=["more", "less"])
+def test_the_slack_for_scores_is_that_of_the_precision(precision, sign):
+    def of_score(off):
+        return compared(faces(), faces(scores=[0.9, 0.9 + sign * off]), precision=precision)
+
+    most = MOST_SCORE[precision]
+    assert of_score(most - 0.002).passed
+    refused = of_score(most + 0.002)
+    assert not refused.passed
+    assert f"scores within {most + 0.002:.2g} at 96x64 alone, at most {most}" in refused.finding
+
+
+def test_a_score_is_compared_with_that_of_the_same_box_where_two_are_tied():
+    boxes = [*BOXES, OTHER]
+    proposed = [faces(boxes, [0.9, 0.9, 0.895]), faces(boxes, [0.885, 0.9, 0.894])]
+    kept = faces([OTHER, BOXES[1]], [0.894, 0.9])
+    found = compared(faces(), kept, proposed=proposed)
+    assert found.passed
+    assert "scores within 0.015 at" in found.finding
+
+
+def test_a_score_that_is_no_number_does_not_pass():
+    assert not compared(faces(), faces(scores=[0.9, float("nan")])).passed
+
+
+CROWD = faces([(i, 0, i + 0.5, 0.5) for i in range(MOST_FACES + 1)])
+
+
+@pytest.mark.parametrize("who", ["the reference", "the candidate"])
+def test_who_finds_faces_everywhere_is_refused_before_they_are_compared(who, monkeypatch):
+    proposed = []
+    gate = DetectorGate(
+        (FRAME, FRAME),
+        lambda outputs, size: [CROWD if outputs[0][0, 0] == ["the reference", "the candidate"].index(who) else faces()],
+        min_score=0.5,
+        propose=lambda outputs, size: proposed.append(outputs[0][0, 0]) or [faces()],
+    )
+    seen = []
+    monkeypatch.setattr(parity, "_paired", lambda *_: pytest.fail("compared"))
+    monkeypatch.setattr(parity, "overlaps", lambda *both: seen.append(both) or overlaps(*both))
+    found = judge(gate, answers(gate, numbered(0)), numbered(1), EXACT)
+    assert not found.passed
+    assert found.finding == f"{who} finds 1501 faces in one picture at 96x64 alone, where 1500 are too many"
+    assert all(len(one) <= 4 and len(other) <= 4 for one, other in seen)
+    assert proposed == ([] if who == "the reference" else [0])
+
+
+def test_who_proposes_boxes_everywhere_is_refused_before_they_are_compared():
+    found = compared(faces(), faces(), proposed=[faces(), CROWD])
+    assert not found.passed
+    assert found.finding.startswith("the candidate finds 1501 faces in one picture")
 
 
 def test_overlaps_are_those_of_counted_pixels():

@@ -10,8 +10,10 @@ from server.errors import ModelError
 from server.inference.choose import Clock
 from server.inference.cores import Cores
 from server.inference.decisions import DECISIONS_FILE
+from server.inference.engines.half import to_half
 from server.inference.load import Runtime, candidates, load_backend
-from server.inference.manifest import Kind, load_manifest
+from server.inference.manifest import Kind, load_manifest, verified_weights
+from server.inference.onnx import OnnxBackend
 from server.inference.parity import DetectorGate, answers, judge
 from server.inference.precision import Precision
 from server.models.catalogue import CATALOGUE
@@ -101,11 +103,11 @@ DETECTORS = [entry for entry in CATALOGUE if entry.kind is Kind.DETECTOR]
     ("role", "side", "most"),
     [
         (Role.LANDMARKER, 640, 1),
-        (Role.DETECTOR, 640, 18),
-        (Role.DETECTOR, 64, 1),
-        (Role.DETECTOR, 128, 1),
-        (Role.DETECTOR, 320, 9),
-        (Role.DETECTOR, 1280, 16),
+        (Role.DETECTOR, 640, 15),
+        *((Role.DETECTOR, side, 1) for side in (64, 70, 96, 128, 144, 160, 176, 192, 224, 256, 288)),
+        (Role.DETECTOR, 320, 5),
+        (Role.DETECTOR, 480, 5),
+        (Role.DETECTOR, 1280, 32),
     ],
 )
 def test_the_default_detectors_are_sure_of_a_face_in_every_picture_of_the_probes(models_dir, entry, role, side, most):
@@ -116,6 +118,22 @@ def test_the_default_detectors_are_sure_of_a_face_in_every_picture_of_the_probes
     sure = [count for agreement in gate.agreements(found, found) for count in agreement.sure]
     assert min(sure) >= 1
     assert max(sure) >= most
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("entry", DETECTORS, ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    ("role", "side"), [(Role.LANDMARKER, 640), *((Role.DETECTOR, side) for side in (64, 128, 320, 640))]
+)
+def test_the_default_detectors_pass_in_float16_and_in_every_runtime_in_float32(models_dir, entry, role, side):
+    manifest, reference = load_backend(models_dir / entry.model, runtime=Runtime.ONNXRUNTIME, threads=1)
+    half = OnnxBackend(manifest, to_half(verified_weights(models_dir / entry.model, manifest)), threads=1)
+    _, other = load_backend(models_dir / entry.model, runtime=Runtime.OPENVINO, threads=1)
+    gate = job_of(manifest, role, detect_side=side, lanes=1).gate
+    wanted = answers(gate, reference)
+    for backend, precision in ((half, Precision.FLOAT16), (other, Precision.FLOAT32)):
+        verdict = judge(gate, wanted, backend, precision)
+        assert verdict.passed, verdict.finding
 
 
 @pytest.mark.models

@@ -87,9 +87,8 @@ class Builder:
         monitor.phase_start(phase, None, _STEPS)
         step = 0
         while step < _STEPS:
-            code = _driver.emulated_wait_for_all()
-            if code:
-                self.logger.log(ILogger.Severity.ERROR, "CUDA error " + str(code))
+            if _driver.emulated_wait_for_all():
+                self.logger.log(ILogger.Severity.ERROR, "the device could not be waited for")
                 return None
             if not monitor.step_complete(phase, step):
                 self.logger.log(ILogger.Severity.ERROR, "the build was cancelled")
