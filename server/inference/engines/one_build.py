@@ -20,7 +20,7 @@ _PATIENCE_S = 0.1
 def no_build() -> Iterator[bool]:
     """Whether no engine is built now in this process, and none will be meanwhile: for recording a CUDA graph.
 
-    A build waits for the whole device now and then, which breaks a recording of any mode in any other thread, and the
+    A build may wait for the whole device, and such a wait breaks a recording of any mode in any other thread, and the
     build with it (github.com/NVIDIA/TensorRT, issue 2888).
     """
     free = _ONE_BUILD.acquire(blocking=False)
