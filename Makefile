@@ -69,10 +69,8 @@ emulated-gpu: setup ## build the emulated GPU of test-emulated-gpu, once: two or
 
 test-emulated-gpu: emulated-gpu models ## what needs a GPU, on an emulated one: pycuda, cuda-bindings, NVRTC, not TensorRT
 	$(EMULATED) -m pytest --numprocesses auto tests/emulated_gpu
-	$(EMULATED) -m pytest --numprocesses auto -m gpu tests/conformance tests/repo
-	FACESTREAM_EMULATED_SCHEDULE=1 $(EMULATED) -m pytest --numprocesses auto -m gpu tests/conformance/test_preprocessor.py
-	FACESTREAM_WITHOUT_PYCUDA=1 FACESTREAM_EMULATED_SCHEDULE=2 \
-		$(EMULATED) -m pytest --numprocesses auto -m gpu tests/conformance
+	FACESTREAM_EMULATED_SCHEDULE=1 $(EMULATED) -m pytest --numprocesses auto -m gpu tests/conformance tests/repo
+	FACESTREAM_WITHOUT_PYCUDA=1 $(EMULATED) -m pytest --numprocesses auto -m gpu tests/conformance
 
 check: lint types layers proto-check test test-emulated-gpu ## everything that CI checks
 
