@@ -96,6 +96,11 @@ def network(request):
     return request.param
 
 
+@pytest.fixture(autouse=True)
+def engines_are_kept_among_what_is_temporary(tmp_path_factory, monkeypatch):
+    monkeypatch.chdir(tmp_path_factory.getbasetemp())
+
+
 @pytest.fixture
 def backend(implementation, network, folders):
     opened = open_backend(implementation, folders[network], ORACLE[network])
