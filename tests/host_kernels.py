@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from server.inference.gpu.cuda_python import _c_value
+from server.inference.gpu.cuda_python import c_value
 from server.inference.gpu.fake import _stream
 from server.inference.gpu.preprocess import kernel_source
 
@@ -69,9 +69,13 @@ class HostKernels:
 
     def launch(self, name, grid, block, arguments, stream):
         shape = (ctypes.c_uint * 6)(*grid, *block)
-        held = [_c_value(argument) for argument in arguments]
+        held = [c_value(argument) for argument in arguments]
         passed = (ctypes.c_void_p * len(held))(*[ctypes.addressof(one) for one in held])
-        _stream(stream).put(lambda: held and self._library[f"run_{name}"](shape, passed))
+
+        def run(_held: object = held) -> None:  # `passed` has the addresses alone
+            self._library[f"run_{name}"](shape, passed)
+
+        _stream(stream).put(run)
 
 
 def host_compiler(folder: Path) -> Callable[[str], HostKernels]:

@@ -150,7 +150,7 @@ class EmbedderGate:
     """Embeddings must keep their directions.
 
     Attributes:
-        probes: batches (N, 3, H, W) float32 of crops of different faces, two or more in all.
+        probes: batches (N, 3, H, W) float32 of crops of faces, of several people; the same crop may come again.
     """
 
     probes: Sequence[Tensor]
@@ -169,7 +169,7 @@ class EmbedderGate:
         return Verdict(
             cosines[worst] >= least,
             f"least cosine {_floor(cosines[worst])} {_where(self.probes[worst].shape)}, at least {least}; {len(one)} "
-            f"faces in {_shapes([probe.shape for probe in self.probes])}",
+            f"crops in {_shapes([probe.shape for probe in self.probes])}",
         )
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from server.domain import Image
 from server.inference.backend import Tensor
 from server.inference.choose import Job
-from server.inference.engines.profiles import frame_sizes, workload_for
+from server.inference.engines.profiles import frame_sizes, rounded_up, workload_for
 from server.inference.manifest import Manifest
 from server.inference.parity import DetectorGate, EmbedderGate, ReadFaces
 from server.vision.align import align
@@ -193,14 +193,10 @@ def _sizes(longest_side: int, multiple: int) -> tuple[tuple[int, int], ...]:
     Those of the usual cameras after letterboxing; half of 4 to 3, as a camera with fewer pixels sends it and no profile
     foresees; and a window's, since a frame may be just as large.
     """
-    small = tuple(_rounded_up(max(_SMALL_SIDE, longest_side * share // 8), multiple) for share in (3, 4))
-    window = _rounded_up(WINDOW_SIDE, multiple)
+    small = tuple(rounded_up(max(_SMALL_SIDE, longest_side * share // 8), multiple) for share in (3, 4))
+    window = rounded_up(WINDOW_SIDE, multiple)
     usual = frame_sizes(workload_for(detect_side=longest_side), multiple)
     return tuple(dict.fromkeys((*usual, (small[0], small[1]), (window, window))))
-
-
-def _rounded_up(side: int, multiple: int) -> int:
-    return -(-side // multiple) * multiple
 
 
 def _large_side(width: int, height: int) -> int:

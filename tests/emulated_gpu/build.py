@@ -26,6 +26,7 @@ from tests.server_process import PROJECT
 
 HERE = Path(__file__).parent
 BUILT = PROJECT / "build" / "emulated-gpu"
+DRIVER = BUILT / "driver.o"
 PYCUDA = "pycuda==2026.1"
 WITHOUT_PYCUDA = "FACESTREAM_WITHOUT_PYCUDA"
 """Set in the environment where cuda-python is to be used, as where pycuda isn't installed."""
@@ -33,14 +34,11 @@ _PIP = (sys.executable, "-m", "pip", "--quiet", "--quiet", "--disable-pip-versio
 _NOT_SUPPORTED = 801
 
 
-def environment(**more: str) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The environment of a process that finds the emulated GPU, and must find it."""
-    hidden = BUILT / "hidden" / "pycuda" / "__init__.py"
-    hidden.parent.mkdir(parents=True, exist_ok=True)
-    hidden.write_text('raise ImportError("pycuda is hidden")\n')
     (kernels,) = BUILT.glob("kernels-*.so")
     libraries = (BUILT, BUILT / "site" / "nvidia" / "cu13" / "lib")
-    hiding = (hidden.parent.parent,) if WITHOUT_PYCUDA in os.environ else ()
+    hiding = (HERE / "without_pycuda",) if WITHOUT_PYCUDA in os.environ else ()
     modules = (*hiding, HERE / "site", BUILT / "site", PROJECT, PROJECT / "proto")
     return {
         **os.environ,
@@ -48,7 +46,6 @@ def environment(**more: str) -> dict[str, str]:
         MUST_RUN: "1",
         "LD_LIBRARY_PATH": ":".join(map(str, libraries)),
         "PYTHONPATH": ":".join(map(str, modules)),
-        **more,
     }
 
 
@@ -73,12 +70,13 @@ def _build() -> None:
     with _once("site", PYCUDA, sys.version, *_texts("requirements.txt")) as wanted:
         if wanted:
             _install(site, "-r", str(HERE / "requirements.txt"))
-            _driver(headers, "")
+            _compile(headers)
+            _link("")
             _install(site, str(_pycuda(headers)))
     with _once("driver", *_texts("build.py", "driver.cpp"), PYCUDA, sys.version) as wanted:
         if wanted:
-            _driver(headers, "")
-            _driver(headers, _refusals(site))
+            _compile(headers)
+            _link(_refusals(site))
     with _once("kernels", kernel_source(), (PROJECT / "tests" / "host_kernels.py").read_text()) as wanted:
         if wanted:
             for stale in BUILT.glob("kernels-*.so"):
@@ -100,14 +98,20 @@ def _texts(*names: str) -> tuple[str, ...]:
     return tuple((HERE / name).read_text() for name in names)
 
 
-def _driver(headers: Path, refusals: str) -> None:
+def _compile(headers: Path) -> None:
+    _run(
+        *(str(COMPILER), "-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", f"-I{headers}"),
+        *("-c", str(HERE / "driver.cpp"), "-o", str(DRIVER)),
+    )
+
+
+def _link(refusals: str) -> None:
     """libcuda.so.1, and under the name that linkers look for."""
     stubs = BUILT / "refusals.c"
     stubs.write_text(refusals)
     _run("gcc", "-c", "-fPIC", str(stubs), "-o", str(stubs.with_suffix(".o")))
     _run(
-        *(str(COMPILER), "-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-I{headers}"),
-        *("-Wl,-soname,libcuda.so.1", str(HERE / "driver.cpp"), str(stubs.with_suffix(".o")), "-ldl"),
+        *(str(COMPILER), "-shared", "-Wl,-soname,libcuda.so.1", str(DRIVER), str(stubs.with_suffix(".o")), "-ldl"),
         *("-o", str(BUILT / "libcuda.so.1")),
     )
     linked = BUILT / "libcuda.so"
@@ -137,13 +141,12 @@ def _pycuda(headers: Path) -> Path:
 def _refusals(site: Path) -> str:
     """C functions that answer CUDA_ERROR_NOT_SUPPORTED, for all that pycuda would call and the driver hasn't got."""
     (extension,) = (site / "pycuda").glob("_driver*.so")
-    wanted = _symbols("--undefined-only", extension)
-    there = _symbols("--defined-only", BUILT / "libcuda.so.1")
+    wanted, there = _symbols("-D", "--undefined-only", str(extension)), _symbols("--defined-only", str(DRIVER))
     return "".join(f"int {name}(void) {{ return {_NOT_SUPPORTED}; }}\n" for name in sorted(wanted - there))
 
 
-def _symbols(which: str, library: Path) -> set[str]:
-    listed = subprocess.run(["nm", "-D", which, str(library)], check=True, capture_output=True, text=True)
+def _symbols(*which: str) -> set[str]:
+    listed = subprocess.run(["nm", *which], check=True, capture_output=True, text=True)
     return set(re.findall(r"\bcu[A-Z]\w*", listed.stdout))
 
 

@@ -18,7 +18,6 @@ from server.inference.gpu.open import OPENERS
 from server.inference.gpu.preprocess import kernel_source
 from tests.emulated_gpu.build import BUILT, WITHOUT_PYCUDA
 
-ILLEGAL_ADDRESS = 700
 COUNT = 1000
 
 

@@ -20,19 +20,13 @@ _making = threading.Lock()
 class Said:
     """The errors that the library said while a thread called it.
 
-    It is true when any is that thread's own, which a decision may rest on.
-
     Attributes:
-        own: said in the thread that called.
+        own: said in the thread that called; a decision may rest on these alone.
         overheard: said by threads of the library's own, perhaps for somebody else who called it at that time.
     """
 
     own: list[str] = field(default_factory=list)
     overheard: list[str] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        """Whether the thread that called was told something."""
-        return bool(self.own)
 
     @property
     def text(self) -> str:

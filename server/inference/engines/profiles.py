@@ -80,8 +80,8 @@ def profiles_for(wanted: Input, workload: Workload) -> tuple[ShapeProfile, ...]:
         size = (wanted.height, wanted.width)
         return _fixed(size, 1, 1), _fixed(size, workload.crops, workload.max_crops)
     multiple = wanted.size_multiple
-    window = _up(workload.window_side, multiple)
-    side = _up(workload.frame_side, multiple)
+    window = rounded_up(workload.window_side, multiple)
+    side = rounded_up(workload.frame_side, multiple)
     frames = [_fixed(size, workload.frames, workload.max_frames) for size in frame_sizes(workload, multiple)]
     anything = ShapeProfile(
         (1, 3, multiple, multiple),
@@ -94,8 +94,8 @@ def profiles_for(wanted: Input, workload: Workload) -> tuple[ShapeProfile, ...]:
 def frame_sizes(workload: Workload, multiple: int) -> tuple[tuple[int, int], ...]:
     """(height, width) of letterboxed frames of the usual cameras, multiples of `multiple`."""
     side = workload.frame_side
-    wide, classic = _up(round(side * 9 / 16), multiple), _up(round(side * 3 / 4), multiple)
-    longest = _up(side, multiple)
+    wide, classic = rounded_up(round(side * 9 / 16), multiple), rounded_up(round(side * 3 / 4), multiple)
+    longest = rounded_up(side, multiple)
     return (wide, longest), (classic, longest), (longest, wide), (longest, longest)
 
 
@@ -104,5 +104,6 @@ def _fixed(size: tuple[int, int], typical: int, largest: int) -> ShapeProfile:
     return ShapeProfile((1, 3, height, width), (min(typical, largest), 3, height, width), (largest, 3, height, width))
 
 
-def _up(side: int, multiple: int) -> int:
+def rounded_up(side: int, multiple: int) -> int:
+    """The least multiple that is not below a side, pixels."""
     return -(-side // multiple) * multiple

@@ -178,12 +178,13 @@ class _Kernels:
         stream: Stream,
     ) -> None:
         (function,) = self._driver.call("cuModuleGetFunction", self._module, name.encode())
-        held = [_c_value(one) for one in arguments]
+        held = [c_value(one) for one in arguments]
         pointers = np.asarray([ctypes.addressof(one) for one in held], np.uint64)
         self._driver.call("cuLaunchKernel", function, *grid, *block, 0, stream.handle, pointers.ctypes.data, 0)
 
 
-def _c_value(argument: Argument) -> Any:  # noqa: ANN401 - ctypes' values share no public base
+def c_value(argument: Argument) -> Any:  # noqa: ANN401 - ctypes' values share no public base
+    """A kernel's argument as C has it, for a launch that takes addresses of values."""
     if isinstance(argument, bytes):
         return ctypes.create_string_buffer(argument, len(argument))
     return ctypes.c_int32(int(argument)) if isinstance(argument, np.int32) else ctypes.c_uint64(argument)

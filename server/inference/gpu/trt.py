@@ -123,7 +123,7 @@ class _Context:
         self.output_shapes = tuple(tuple(context.get_tensor_shape(name)) for name in engine.outputs)
         # Of this shape, not of the profile's largest, which may not fit where this one does.
         needed = int(context.update_device_memory_size_for_shapes())
-        if needed == 0 and said:  # which is also what nothing needed looks like
+        if needed == 0 and said.own:  # which is also what nothing needed looks like
             raise error_of(f"the memory for {shape} is not known", said)
         self.scratch_bytes = max(needed, _LEAST_SCRATCH)
 
@@ -135,7 +135,7 @@ class _Context:
                 if not self._context.set_tensor_address(name, buffer.address):
                     raise error_of(f"the address of {name} was not taken", said)
             self._context.set_device_memory(scratch.address, scratch.nbytes)
-            if said:  # it has no other way to refuse
+            if said.own:  # it has no other way to refuse
                 raise error_of("the memory to compute in was not taken", said)
 
     def enqueue(self, stream: Stream) -> None:

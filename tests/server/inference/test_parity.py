@@ -99,7 +99,7 @@ def test_a_finding_names_the_shape_that_was_worst():
     gate = EmbedderGate((CROPS, CROPS[:1], CROPS[:2]))
     found = verdict(gate, flat, wrong_alone)
     assert not found.passed
-    assert re.match(r"least cosine 0\.(90000|89999) at 8x8 alone, at least 0\.9999; 9 faces in 3 shapes", found.finding)
+    assert re.match(r"least cosine 0\.(90000|89999) at 8x8 alone, at least 0\.9999; 9 crops in 3 shapes", found.finding)
 
 
 def test_probes_that_look_alike_to_the_reference_prove_nothing():
